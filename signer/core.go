@@ -1,0 +1,203 @@
+package signer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/policy"
+)
+
+// Config is what the operator decides.
+type Config struct {
+	Policy *policy.Policy
+	Keys   []KeyConfig
+	// MaxFiles is how many files of a delta update one request may have.
+	MaxFiles int
+	// SigningTimeout is how long an authorized request is tried while its key
+	// cannot be reached, before it fails.
+	SigningTimeout time.Duration
+	Version        string // of the daemon, for the log
+}
+
+// Signer is the core of the daemon. Make one with [New], then call Start.
+type Signer struct {
+	config Config
+	policy atomic.Pointer[policy.Policy]
+	keys   *keyring
+	store  Store
+	clock  Clock
+	log    *zap.Logger
+	watch  *watchers
+
+	started time.Time
+	running atomic.Bool // the "started" entry is in the log
+	writing health      // how the last write to the state went
+
+	signing  sync.WaitGroup     // requests on their way through execute
+	watching sync.WaitGroup     // everything else that runs in the background
+	life     context.Context    // ends when the daemon must not sign any more
+	end      context.CancelFunc // ends life
+	stopping chan struct{}      // closed when no new work is taken
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// New wires a Signer. It uses neither store nor keys before Start.
+func New(config Config, store Store, clock Clock, log *zap.Logger) (*Signer, error) {
+	keys, err := newKeyring(config.Keys, clock, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Signer{
+		config: config, keys: keys, store: store, clock: clock, log: log,
+		watch: newWatchers(), started: clock.Now(), stopping: make(chan struct{}),
+	}
+	s.policy.Store(config.Policy)
+	s.life, s.end = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Start brings quarantines back, writes the daemon's start to the log, takes up
+// the requests that were authorized before the last stop, and begins to check
+// the keys. It does not wait for a key backend. It fails if the state cannot be
+// read; if it cannot be written, Start succeeds and nothing is signed until it
+// can be.
+func (s *Signer) Start(ctx context.Context) error {
+	quarantined, err := s.store.Quarantined(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	for name, reason := range quarantined {
+		if k := s.keys.byName[name]; k != nil {
+			k.set(KeyQuarantined, reason)
+			k.log.Error("key is in quarantine", zap.String("reason", reason))
+		}
+	}
+	unfinished, err := s.authorized(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	if err := s.recordStart(ctx); err != nil {
+		s.log.Error("nothing is signed yet: the audit log cannot be written", zap.Error(err))
+	}
+	s.watching.Go(func() {
+		if !s.awaitStart() {
+			return
+		}
+		for _, k := range s.keys.sorted() {
+			s.watching.Go(func() { k.watch(s.life) })
+		}
+		s.resume(unfinished)
+	})
+	return nil
+}
+
+// startLeafKey is a key in the log entry of a start.
+type startLeafKey struct {
+	Name        string       `json:"name"`
+	URI         string       `json:"uri"`
+	Apps        []string     `json:"apps"`
+	Fingerprint string       `json:"key_fingerprint"`
+	Demand      CustodyLevel `json:"custody_demanded"`
+}
+
+// recordStart writes who signs from now on, under which policy, with which keys.
+// It also stands for the checks of the keys, which sign without an entry each.
+func (s *Signer) recordStart(ctx context.Context) error {
+	var keys []startLeafKey
+	for _, k := range s.keys.sorted() {
+		keys = append(keys, startLeafKey{k.Name, k.URI, k.Apps, k.Pin.Fingerprint(), k.Demand})
+	}
+	err := s.update(ctx, func(tx Tx) error {
+		_, err := tx.Append(&audit.Leaf{
+			Type: audit.LeafStarted, Time: s.clock.Now(),
+			Daemon: s.config.Version, Policy: s.policy.Load().Hash(), Keys: keys,
+			Reason: fmt.Sprintf("each key is checked every %s by wrapping a session key that is thrown away", checkEvery),
+		})
+		return err
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	s.running.Store(true)
+	return nil
+}
+
+// awaitStart tries until the start is in the log.
+func (s *Signer) awaitStart() bool {
+	for !s.running.Load() {
+		select {
+		case <-time.After(time.Second):
+		case <-s.life.Done():
+			return false
+		}
+		if s.recordStart(s.life) == nil {
+			s.log.Info("the audit log can be written again")
+		}
+	}
+	return true
+}
+
+// SetPolicy puts another policy in force, from the next decision on, if the log
+// can say so. Otherwise the old one stays.
+func (s *Signer) SetPolicy(ctx context.Context, p *policy.Policy) error {
+	old := s.policy.Load()
+	err := s.update(ctx, func(tx Tx) error {
+		_, err := tx.Append(&audit.Leaf{Type: audit.LeafPolicy, Time: s.clock.Now(), Policy: p.Hash()})
+		if err == nil {
+			s.policy.Store(p) // decisions are made in transactions, so in the order of the log
+		}
+		return err
+	})
+	if err != nil {
+		s.policy.CompareAndSwap(p, old)
+	}
+	return storeError(err)
+}
+
+// Close takes no new requests, waits until ctx ends for those whose key answers,
+// and leaves the rest authorized for the next start to finish. It does not close
+// the store or the keys.
+func (s *Signer) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.stopping)
+	}
+	s.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		s.signing.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	s.end()
+	<-idle
+	s.watching.Wait()
+	if n := s.watch.unfinished(); n > 0 {
+		return fmt.Errorf("%d authorized requests are not signed yet; the next start finishes them", n)
+	}
+	return nil
+}
+
+// begin registers one request that Close waits for. The caller calls
+// s.signing.Done.
+func (s *Signer) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return &Error{Kind: KindStopping, Detail: "the daemon is stopping; try again in a moment", Retry: 2 * time.Second}
+	}
+	s.signing.Add(1)
+	return nil
+}

@@ -1,0 +1,64 @@
+package signer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/capgo"
+)
+
+// requestLeaf is the log entry for a request's move to the state it is in now.
+func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, error) {
+	s := &r.Submission
+	leaf := &audit.Leaf{
+		Type: typ, Time: now,
+		Request: r.ID, AppID: s.AppID, Channel: s.Channel, Release: s.Version,
+		Digest: s.Digest.String(), Format: string(s.Format), Files: summarize(s.Files),
+		Key: r.Key, KeyFingerprint: r.KeyFingerprint,
+	}
+	if len(s.Labels) > 0 {
+		labels, err := json.Marshal(s.Labels) // sorts the names
+		if err != nil {
+			return nil, fmt.Errorf("labels of request %s: %w", r.ID, err)
+		}
+		leaf.Labels = labels
+	}
+	switch typ {
+	case audit.LeafAuthorized, audit.LeafDenied:
+		leaf.Requester, leaf.Decision = &r.Requester, &r.Decision
+	case audit.LeafSigned:
+		leaf.Custody = r.Result.Custody
+		leaf.ChecksumSHA256 = hashSignatures(r.Result.Checksum)
+		leaf.SessionKeySHA256 = hashSignatures(r.Result.SessionKey.Wrapped)
+		if len(r.Result.Files) > 0 {
+			leaf.FilesSHA256 = hashSignatures(r.Result.Files...)
+		}
+	default:
+		leaf.Reason = r.Reason
+	}
+	return leaf, nil
+}
+
+// summarize stands for files in the log, see [audit.FilesSummary].
+func summarize(files []File) *audit.FilesSummary {
+	if len(files) == 0 {
+		return nil
+	}
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %s\n", f.Digest, f.Name)
+	}
+	return &audit.FilesSummary{Count: len(files), SHA256: hex.EncodeToString(h.Sum(nil))}
+}
+
+func hashSignatures(sigs ...capgo.Signature) string {
+	h := sha256.New()
+	for i := range sigs {
+		h.Write(sigs[i][:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

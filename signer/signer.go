@@ -1,0 +1,248 @@
+// Package signer is the core of bundlesignd: a request's life from submission to
+// signature.
+//
+// This file is the architecture in one place: the types that the rest of the
+// daemon speaks in, and the two things that the core needs from the world,
+// [Key] and [Store], as interfaces with written contracts. The life of a
+// request is in submit.go (validate, decide, make the intent durable),
+// execute.go (use the key, verify, make the result durable) and recover.go
+// (finish after a crash what was begun before it).
+//
+// Invariants, on every path:
+//
+//  1. A private key is used only for a request whose authorization is durable,
+//     and a result leaves only after its record and log entry are.
+//  2. A key is given a [capgo.Payload] and nothing else.
+//  3. A signature is verified with the pinned public key before it is recorded.
+//  4. What cannot be decided is denied, with the reason.
+//  5. What was decided about is what is signed.
+//  6. No secret is in an error, a log line or the audit log.
+package signer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/policy"
+)
+
+// State is where a request is in its life.
+type State string
+
+// The states. A request that is allowed at once starts as authorized; one that
+// is denied starts and ends as denied.
+const (
+	Pending    State = "pending"    // waits for approvals
+	Authorized State = "authorized" // may be signed; the intent is durable
+	Signed     State = "signed"     // done: the result is durable and in the log
+	Denied     State = "denied"     // the policy said no
+	Rejected   State = "rejected"   // an approver said no
+	Expired    State = "expired"    // the approvals did not come in time
+	Cancelled  State = "cancelled"  // the requester took it back
+	Failed     State = "failed"     // the key could not be used
+)
+
+// Final reports whether a request in this state never changes again.
+func (s State) Final() bool { return s != Pending && s != Authorized }
+
+// File is one file of a delta update.
+type File struct {
+	Name   string       `json:"file_name"`
+	Digest capgo.Digest `json:"digest"`
+}
+
+// Submission is what a requester asks to have signed. Its fields are checked by
+// [Submission.Validate].
+type Submission struct {
+	AppID   string
+	Channel string
+	Version string // semver, without a leading v
+	Digest  capgo.Digest
+	Files   []File
+	Format  capgo.ChecksumFormat
+	Labels  map[string]string
+}
+
+// Request is the durable record of a submission and all that became of it.
+type Request struct {
+	ID         string
+	Seq        int64 // order of submission, from 1; set by the store
+	State      State
+	Submission Submission
+	Requester  policy.Identity
+	Decision   policy.Decision
+	// Fingerprint identifies requester, submission and key: the same
+	// fingerprint means the same request, asked again.
+	Fingerprint string
+	// IdempotencyKey is the requester's own name for the request, or "".
+	IdempotencyKey string
+	Key            string // name of the key; "" if denied before one was found
+	KeyID          string
+	KeyFingerprint string
+	SubmittedAt    time.Time
+	UpdatedAt      time.Time
+	Reason         string  // why it is in a final state other than signed
+	Result         *Result // if signed
+	LeafIndex      int64   // index of the log entry of the newest move
+}
+
+// Result is what the key made of a request.
+type Result struct {
+	Checksum   capgo.Signature
+	SessionKey capgo.WrappedKey
+	Files      []capgo.Signature // in the order of Submission.Files
+	Custody    Custody
+}
+
+// CustodyLevel says how well a private key is kept, from what its backend can
+// prove. Levels are ordered: a demand is met by its own level and any above.
+type CustodyLevel string
+
+// The levels, from the weakest.
+const (
+	// Software: the private key is in a file or in the daemon's memory.
+	Software CustodyLevel = "software"
+	// NonExtractable: the backend holds the key and will not give it out, but it
+	// was, or may once have been, outside.
+	NonExtractable CustodyLevel = "non-extractable"
+	// NeverExtractable: the backend made the key and has never been able to
+	// give it out.
+	NeverExtractable CustodyLevel = "never-extractable"
+)
+
+// Rank orders the levels from 0; an unknown level has -1.
+func (l CustodyLevel) Rank() int {
+	switch l {
+	case Software:
+		return 0
+	case NonExtractable:
+		return 1
+	case NeverExtractable:
+		return 2
+	}
+	return -1
+}
+
+// Custody is what a backend showed about where a private key lives.
+type Custody struct {
+	Level   CustodyLevel `json:"level"`
+	Backend string       `json:"backend"` // "file", "pkcs11", ...
+	// Evidence are the facts that the level was concluded from, by name, in
+	// the backend's own terms: {"CKA_SENSITIVE": "true", ...}. Never a secret.
+	Evidence map[string]string `json:"evidence"`
+}
+
+// Evidence is what a key shows of itself when it is inspected.
+type Evidence struct {
+	PublicKey *capgo.PublicKey
+	Custody   Custody
+}
+
+// Key is one private key in one backend. All methods may be called concurrently,
+// return promptly once ctx ends, and may be called before the backend can be
+// reached: they then fail with [ErrUnavailable] and work once it can be.
+//
+// An error that wraps [ErrUnavailable] means that the same call may succeed
+// later; one that wraps [ErrKeyUnusable] means that it will not until somebody
+// changes the key, the token or the configuration. Any other error counts as
+// ErrUnavailable. No error holds a secret.
+type Key interface {
+	// Sign has the private key sign each payload, in order, all or none. The
+	// operation is deterministic but for session keys, so a caller may repeat
+	// it. Results are not verified: that is the core's work.
+	Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error)
+	// Inspect asks the backend for the public key and custody evidence, anew
+	// at each call. It refuses, with ErrKeyUnusable, a key that devices do not
+	// accept.
+	Inspect(ctx context.Context) (*Evidence, error)
+	// Close waits for calls in flight to end and releases what the key holds.
+	// Later calls fail with ErrKeyUnusable.
+	Close() error
+}
+
+// Errors of a [Key].
+var (
+	ErrUnavailable = errors.New("key backend unavailable")
+	ErrKeyUnusable = errors.New("key unusable")
+)
+
+// Store is the durable state of the daemon: requests, and the audit log over
+// them.
+//
+// When Update returns without an error, what it did survives the loss of power.
+// When it returns an error, nothing of it is visible or ever will be, except
+// after [ErrStoreBroken], when only a restart can tell.
+type Store interface {
+	// Update runs fn in a transaction. Several callers' functions may share one
+	// commit, but each sees the effects of those before it, and one that fails
+	// takes back its own effects only. fn runs alone, may be run once only, must
+	// not block, and must not use the Store or keep the Tx.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// Request returns a request as last committed, or [ErrNotFound].
+	Request(ctx context.Context, id string) (*Request, error)
+	// Requests lists requests in falling order of Seq.
+	Requests(ctx context.Context, f Filter) ([]*Request, error)
+
+	// Receipt returns the proof that the leaf at index is in the log. The same
+	// index always gives the same receipt.
+	Receipt(ctx context.Context, index int64) (*audit.Receipt, error)
+	// Log gives read access to the audit log.
+	Log() audit.Reader
+
+	// Quarantined returns the keys that must not be used, by name, with the
+	// reason.
+	Quarantined(ctx context.Context) (map[string]string, error)
+}
+
+// Tx is a transaction of a [Store].
+type Tx interface {
+	// Request returns a request as the transaction sees it, or [ErrNotFound].
+	Request(id string) (*Request, error)
+	// ByFingerprint returns the newest request with this fingerprint, or
+	// [ErrNotFound].
+	ByFingerprint(fingerprint string) (*Request, error)
+	// ByIdempotencyKey returns the request that this uid made under this key, or
+	// [ErrNotFound].
+	ByIdempotencyKey(uid uint32, key string) (*Request, error)
+	// Insert adds a request and sets its Seq.
+	Insert(r *Request) error
+	// Move replaces the request that has r's ID, which must still be in state
+	// from: otherwise it fails with [ErrMoved].
+	Move(r *Request, from State) error
+	// Append adds a leaf to the audit log and returns its index. It fails with
+	// [ErrClockBack] if leaf.Time is more than [ClockTolerance] before that of
+	// the leaf before it; within the tolerance it takes the earlier leaf's time.
+	Append(leaf *audit.Leaf) (index int64, err error)
+	// Quarantine records that a key must not be used, and why.
+	Quarantine(key, reason string) error
+	// Release ends a key's quarantine, or fails with [ErrNotFound].
+	Release(key string) error
+}
+
+// ClockTolerance is how far the clock may step back between two log entries
+// before the daemon stops signing.
+const ClockTolerance = 2 * time.Second
+
+// Filter selects requests. Zero fields select everything.
+type Filter struct {
+	States []State
+	AppID  string
+	Before int64 // only requests with a Seq below this; 0: no bound
+	Limit  int   // at most this many; 0 means 100, the greatest is 1000
+}
+
+// Errors of a [Store].
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrMoved       = errors.New("the request has moved on")
+	ErrClockBack   = errors.New("the system clock is behind the audit log")
+	ErrStoreFull   = errors.New("no space left for the state")
+	ErrStoreBroken = errors.New("the state cannot be written")
+)
+
+// Clock is the time as the core sees it.
+type Clock interface{ Now() time.Time }

@@ -1,0 +1,53 @@
+package signer
+
+import "sync"
+
+// watchers let callers wait for a request to reach a final state. A flight is
+// there from the moment that a request is accepted until it is final.
+type watchers struct {
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+type flight struct {
+	done  chan struct{} // closed when final
+	final *Request      // valid after done
+}
+
+func newWatchers() *watchers { return &watchers{flights: make(map[string]*flight)} }
+
+// open returns the flight of a request that is not final.
+func (w *watchers) open(id string) *flight {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.flights[id]
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		w.flights[id] = f
+	}
+	return f
+}
+
+// find returns the flight of id, or nil if it has none.
+func (w *watchers) find(id string) *flight {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flights[id]
+}
+
+// land tells everybody who waits that r is final.
+func (w *watchers) land(r *Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.flights[r.ID]; f != nil {
+		f.final = r
+		close(f.done)
+		delete(w.flights, r.ID)
+	}
+}
+
+func (w *watchers) unfinished() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.flights)
+}
