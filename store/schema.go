@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// schemaVersion is kept in PRAGMA user_version.
+const schemaVersion = 1
+
+// schema is the database of version 1. A request is stored as one JSON record;
+// the columns beside it are what it is looked up by. A leaf's hashes are those
+// that it completes in the tree, from its own up, 32 bytes each: see storedHash.
+// The log is append-only; triggers hold the daemon itself to that.
+const schema = `
+CREATE TABLE requests (
+	seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+	id              TEXT NOT NULL UNIQUE,
+	state           TEXT NOT NULL,
+	app_id          TEXT NOT NULL,
+	uid             INTEGER NOT NULL,
+	fingerprint     TEXT NOT NULL,
+	idempotency_key TEXT,
+	record          BLOB NOT NULL
+) STRICT;
+CREATE INDEX requests_unfinished ON requests (state, seq) WHERE state IN ('pending', 'authorized');
+CREATE INDEX requests_fingerprint ON requests (fingerprint, seq);
+CREATE UNIQUE INDEX requests_idempotency ON requests (uid, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE TABLE leaves (
+	idx    INTEGER PRIMARY KEY,
+	entry  BLOB NOT NULL,
+	hashes BLOB NOT NULL
+) STRICT;
+CREATE TABLE checkpoints (
+	size INTEGER PRIMARY KEY,
+	note BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER leaves_no_update BEFORE UPDATE ON leaves BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER leaves_no_delete BEFORE DELETE ON leaves BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+
+CREATE TABLE quarantine (
+	key    TEXT PRIMARY KEY,
+	reason TEXT NOT NULL
+) STRICT;
+`
+
+// migrate creates the tables of an empty database and refuses one that a newer
+// bundlesignd wrote.
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	var version int
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version == schemaVersion:
+		return nil
+	case version > schemaVersion:
+		return fmt.Errorf("the database has schema version %d, this bundlesignd knows up to %d: it was written by a newer release; use that one", version, schemaVersion)
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+// statements are the writer's, prepared once: preparing costs more than running.
+type statements struct {
+	begin, commit, rollback        *sql.Stmt
+	savepoint, rollbackTo, release *sql.Stmt
+
+	byID, byFingerprint, byIdempotencyKey *sql.Stmt
+	insertRequest, moveRequest            *sql.Stmt
+
+	insertLeaf, insertCheckpoint, selectHash *sql.Stmt
+
+	quarantine, unquarantine *sql.Stmt
+
+	all []*sql.Stmt
+}
+
+func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
+	s := new(statements)
+	for _, p := range []struct {
+		dst **sql.Stmt
+		sql string
+	}{
+		{&s.begin, `BEGIN IMMEDIATE`},
+		{&s.commit, `COMMIT`},
+		{&s.rollback, `ROLLBACK`},
+		{&s.savepoint, `SAVEPOINT job`},
+		{&s.rollbackTo, `ROLLBACK TO job`},
+		{&s.release, `RELEASE job`},
+		{&s.byID, `SELECT seq, record FROM requests WHERE id = ?`},
+		{&s.byFingerprint, `SELECT seq, record FROM requests WHERE fingerprint = ? ORDER BY seq DESC LIMIT 1`},
+		{&s.byIdempotencyKey, `SELECT seq, record FROM requests WHERE uid = ? AND idempotency_key = ?`},
+		{&s.insertRequest, `INSERT INTO requests (id, state, app_id, uid, fingerprint, idempotency_key, record) VALUES (?, ?, ?, ?, ?, ?, ?)`},
+		{&s.moveRequest, `UPDATE requests SET state = ?, record = ? WHERE id = ? AND state = ?`},
+		{&s.insertLeaf, `INSERT INTO leaves (idx, entry, hashes) VALUES (?, ?, ?)`},
+		{&s.selectHash, selectHash},
+		{&s.insertCheckpoint, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`},
+		{&s.quarantine, `INSERT INTO quarantine (key, reason) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`},
+		{&s.unquarantine, `DELETE FROM quarantine WHERE key = ?`},
+	} {
+		stmt, err := conn.PrepareContext(ctx, p.sql)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		*p.dst = stmt
+		s.all = append(s.all, stmt)
+	}
+	return s, nil
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for _, stmt := range s.all {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(errs...)
+}
