@@ -107,6 +107,11 @@ func TestSessionKeyNeverPrints(t *testing.T) {
 			zap.New(zapcore.NewCore(enc, zapcore.AddSync(&out), zap.DebugLevel)).Info("x", zap.Any("k", v), zap.Reflect("r", v))
 		}
 	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%o", "%t", "%z"} {
+		if got := fmt.Sprintf(verb, key) + fmt.Sprintf(verb, *key); got != "[session key][session key]" {
+			t.Errorf("with %s it prints as %s", verb, got)
+		}
+	}
 	fmt.Fprintln(&out, fmt.Errorf("wrapped: %v: %w", key, errors.New("x")))
 
 	printed := strings.ToLower(out.String())

@@ -52,7 +52,7 @@ type KeyStatus struct {
 const (
 	checkEvery   = time.Minute            // a key that is ok
 	recheckAfter = 500 * time.Millisecond // the least time between two looks at one that is not
-	recheckEvery = 5 * time.Second        // one that is not, when nobody asks for it
+	recheckEvery = 2 * time.Second        // one that is not, when nobody asks for it
 	checkTimeout = 30 * time.Second
 )
 

@@ -60,7 +60,6 @@ func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity
 		}
 		if fresh && out.State == Authorized {
 			release = func() {} // now execute's to give back
-			s.watch.open(out.ID)
 			r := *out
 			go s.execute(&r, key)
 		}
@@ -130,9 +129,15 @@ func (s *Signer) record(ctx context.Context, sub Submission, who policy.Identity
 			return err
 		}
 		out, fresh = r, true
+		if r.State == Authorized {
+			s.watch.open(r.ID) // before anybody else can see the record, and wait for it
+		}
 		return tx.Insert(r)
 	})
 	if err != nil {
+		if fresh {
+			s.watch.drop(out.ID)
+		}
 		return nil, false, err
 	}
 	if fresh {

@@ -28,6 +28,14 @@ func (w *watchers) open(id string) *flight {
 	return f
 }
 
+// drop forgets the flight of a request that was not accepted after all. Nobody
+// can know its id, and so nobody waits for it.
+func (w *watchers) drop(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.flights, id)
+}
+
 // find returns the flight of id, or nil if it has none.
 func (w *watchers) find(id string) *flight {
 	w.mu.Lock()
