@@ -1,0 +1,260 @@
+package pkcs11_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/bundlesign/bundlesign/backends/pkcs11"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
+	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/signer"
+)
+
+func newSoftHSMRig(t *testing.T) (*rig, *softhsmtest.Token, *capgo.PublicKey) {
+	t.Helper()
+	tk := softhsmtest.New(t)
+	public := tk.GenerateKey("acme")
+	return newRig(t, softHSM(t, tk)), tk, public
+}
+
+// TestKilledInTheMiddle kills the child while an order is in it: the caller does
+// not notice.
+func TestKilledInTheMiddle(t *testing.T) {
+	r, _, _ := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	mustSign(t, k)
+	pid := r.pid()
+	r.freeze(pid) // so that the order surely is not finished
+	done := make(chan error)
+	go func() { done <- sign(context.Background(), t, k) }()
+	eventually(t, "the order is sent", func() bool { return r.Orders() == 1 })
+	r.signal(pid, syscall.SIGKILL)
+	if err := <-done; err != nil {
+		t.Errorf("signing over a crash: %v", err)
+	}
+	if now := r.pid(); now == pid {
+		t.Error("no new child was opened")
+	}
+	if n := r.count(gone); n != 1 {
+		t.Errorf("the crash was logged %d times, want once", n)
+	}
+}
+
+// TestKilledUnderLoad kills child after child while many callers sign.
+func TestKilledUnderLoad(t *testing.T) {
+	r, _, public := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	mustSign(t, k)
+	var stop atomic.Bool
+	var signed [8]atomic.Int64 // calls, by goroutine
+	var wg sync.WaitGroup
+	for g := range signed {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				payloads := []capgo.Payload{payload(t, fmt.Sprint(g, i)), capgo.SessionKeyPayload(), payload(t, fmt.Sprint(g, -i))}
+				got, err := k.Sign(t.Context(), payloads)
+				if err != nil {
+					t.Errorf("goroutine %d, call %d: %v", g, i, err)
+					return
+				}
+				for j, p := range payloads {
+					if err := public.Verify(p, got[j]); err != nil {
+						t.Errorf("goroutine %d, call %d, payload %d: %v", g, i, j, err)
+					}
+				}
+				signed[g].Add(1)
+			}
+		})
+	}
+	for range 5 {
+		before := r.count(opened)
+		r.signal(r.pid(), syscall.SIGKILL)
+		eventually(t, "a new child is opened", func() bool { return r.count(opened) > before })
+		// A call is repeated once only: those that were repeated must get through
+		// before the next blow. The second call from now was not begun yet.
+		for g := range signed {
+			enough := signed[g].Load() + 2
+			eventually(t, "signing goes on", func() bool { return signed[g].Load() >= enough || t.Failed() })
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// TestFrozen stops the child in the middle: the deadline holds, and the next use
+// gets a new child.
+func TestFrozen(t *testing.T) {
+	r, _, _ := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: 500 * time.Millisecond})
+	mustSign(t, k)
+	pid := r.pid()
+	r.freeze(pid)
+	began := time.Now()
+	wantError(t, sign(t.Context(), t, k), signer.ErrUnavailable, "no answer within 500ms")
+	if took := time.Since(began); took < 500*time.Millisecond || took > patience {
+		t.Errorf("a deadline of 500ms took %s", took)
+	}
+	mustSign(t, k)
+	eventually(t, "the frozen process is gone", func() bool { return !alive(pid) })
+}
+
+// TestCallersPatience has a caller give up before the module's deadline: it leaves
+// at once, and the module, which answers in time after all, is not restarted.
+func TestCallersPatience(t *testing.T) {
+	r, _, _ := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: patience})
+	mustSign(t, k)
+	pid := r.pid()
+	r.freeze(pid)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	wantError(t, sign(ctx, t, k), context.DeadlineExceeded, "waiting for the module")
+	_, err := k.Inspect(ctx)
+	wantError(t, err, context.DeadlineExceeded, "")
+	r.signal(pid, syscall.SIGCONT)
+	mustSign(t, k)
+	if r.pid() != pid {
+		t.Error("the child was restarted although it answered within its deadline")
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	for _, frozen := range []bool{false, true} {
+		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
+			r, _, _ := newSoftHSMRig(t)
+			k := r.key(pkcs11.KeyOptions{Object: "acme"})
+			mustSign(t, k)
+			pid := r.pid()
+			if frozen {
+				r.freeze(pid)
+			}
+			if err := k.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			if alive(pid) {
+				t.Error("the child is still there")
+			}
+			if killed := r.count(stubborn) > 0; killed != frozen {
+				t.Errorf("the child was killed: %t, want %t: one that can end by itself does", killed, frozen)
+			}
+			wantError(t, sign(t.Context(), t, k), signer.ErrKeyUnusable, "closed")
+		})
+	}
+}
+
+// TestKeyDeletedAndMadeAgain changes the token behind the child's back.
+func TestKeyDeletedAndMadeAgain(t *testing.T) {
+	r, tk, _ := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	mustSign(t, k)
+	tk.Delete("acme")
+	wantError(t, sign(t.Context(), t, k), signer.ErrKeyUnusable, "the token has no such private key")
+	public := tk.GenerateKey("acme")
+	p := payload(t, "bundle")
+	got, err := k.Sign(t.Context(), []capgo.Payload{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := public.Verify(p, got[0]); err != nil {
+		t.Errorf("the new key was not used: %v", err)
+	}
+	if e, err := k.Inspect(t.Context()); err != nil || !e.PublicKey.Equal(public) {
+		t.Errorf("the new key is not shown: %v", err)
+	}
+}
+
+// TestDiesWithTheDaemon kills a daemon whose child is frozen and therefore cannot
+// see the end of its connection: the kernel ends it.
+func TestDiesWithTheDaemon(t *testing.T) {
+	tk := softhsmtest.New(t)
+	tk.GenerateKey("acme")
+	argv := self(t, daemonArg, tk.ModulePath, tk.Label, tk.PINFile, "acme")
+	daemon := exec.Command(argv[0], argv[1:]...)
+	stdin, err := daemon.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stdout, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon.Stderr = os.Stderr
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the daemon did not say its child's process id: %v", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A signal to everybody, as from a service manager, leaves the child alone.
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !alive(pid) {
+		t.Fatal("the child ended at a signal that it should ignore")
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = daemon.Wait()
+	eventually(t, "the child is gone", func() bool { return !running(pid) })
+}
+
+// running reports whether there is such a process that is not a zombie: nobody
+// may be there to reap an orphan.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// daemonToBeKilled signs once, prints its child's process id, and stays.
+func daemonToBeKilled(args []string) int {
+	exe, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	core, logs := observer.New(zapcore.InfoLevel)
+	m := pkcs11.NewModule(pkcs11.Config{
+		ModulePath:   args[0],
+		Token:        uri.Token{Label: args[1]},
+		PIN:          uri.PINSource{Path: args[2]},
+		ChildCommand: []string{exe, childArg},
+		Logger:       zap.New(core),
+	})
+	if _, err := m.Key(pkcs11.KeyOptions{Object: args[3]}).Inspect(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(logs.FilterMessage(opened).All()[0].ContextMap()["pid"])
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}

@@ -1,0 +1,45 @@
+package pkcs11
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// maxLine is how much of a line of a module's output is logged at once.
+	maxLine = 1024
+	// A module may write this many lines a second, and at first so many at once.
+	linesPerSecond = 20
+	linesAtOnce    = 200
+)
+
+// logOutput logs what a module writes to its standard output and error, line by
+// line, until the end of r. Vendors' debug output can be a flood and can hold
+// anything, so it is cut, limited and has the PIN struck out.
+func logOutput(r io.Reader, log *zap.Logger, strike func(string) string) {
+	limit := rate.NewLimiter(linesPerSecond, linesAtOnce)
+	in := bufio.NewReaderSize(r, maxLine)
+	dropped := 0
+	for {
+		line, err := in.ReadSlice('\n')
+		if text := strings.TrimSpace(string(line)); text != "" {
+			if limit.Allow() {
+				log.Info("pkcs11 module wrote", zap.String("line", strike(text)), zap.Int("lines_dropped_before", dropped))
+				dropped = 0
+			} else {
+				dropped++
+			}
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			if dropped > 0 {
+				log.Info("pkcs11 module wrote more than is logged", zap.Int("lines_dropped", dropped))
+			}
+			return
+		}
+	}
+}
