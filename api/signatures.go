@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/signer"
+)
+
+// submit is POST /v1/signatures: 201 if it is signed within the wait, 202 if it
+// is not final yet, a problem otherwise.
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
+	q := newQuery(r)
+	wait := q.duration("wait", submitWait, maxWait)
+	if err := q.done(); err != nil {
+		return err
+	}
+	var body wire.Submit
+	if err := s.decode(w, r, &body); err != nil {
+		return err
+	}
+	sub, err := submission(&body)
+	if err != nil {
+		return err
+	}
+	p, _ := peerFrom(r.Context())
+	req, err := s.core.Submit(r.Context(), sub, p.identity, r.Header.Get("Idempotency-Key"))
+	if err != nil {
+		return err
+	}
+	if !req.State.Final() {
+		if req, err = s.await(r, req.ID, wait); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Location", "/v1/signatures/"+req.ID)
+	switch {
+	case req.State == signer.Signed:
+		return s.writeSignature(w, r, http.StatusCreated, req)
+	case !req.State.Final():
+		return s.writeSignature(w, r, http.StatusAccepted, req)
+	}
+	return &signer.Error{Kind: signer.KindConflict, Request: req, Detail: "request " + req.ID + " is " + string(req.State) + ": " + req.Reason}
+}
+
+// await waits for a request to become final, for the client to go, or for the
+// daemon to stop.
+func (s *Server) await(r *http.Request, id string, wait time.Duration) (*signer.Request, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	return s.core.Wait(ctx, id)
+}
+
+// signature is GET /v1/signatures/{id}.
+func (s *Server) signature(w http.ResponseWriter, r *http.Request) error {
+	q := newQuery(r)
+	wait := q.duration("wait", 0, maxWait)
+	if err := q.done(); err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	req, err := s.core.Request(r.Context(), id)
+	if err == nil && !req.State.Final() && wait > 0 {
+		req, err = s.await(r, id, wait)
+	}
+	if err != nil {
+		return err
+	}
+	return s.writeSignature(w, r, http.StatusOK, req)
+}
+
+// list is GET /v1/signatures.
+func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
+	q := newQuery(r)
+	f := signer.Filter{AppID: q.text("app_id"), Before: q.number("before", 0), Limit: int(q.number("limit", 100))}
+	state := signer.State(q.text("state"))
+	if err := q.done(); err != nil {
+		return err
+	}
+	switch state {
+	case "":
+	case signer.Pending, signer.Authorized, signer.Signed, signer.Denied, signer.Rejected, signer.Expired, signer.Cancelled, signer.Failed:
+		f.States = []signer.State{state}
+	default:
+		return badField("/state", "found %q, want one of pending, authorized, signed, denied, rejected, expired, cancelled, failed", state)
+	}
+	if f.Limit < 1 || f.Limit > 1000 {
+		return badField("/limit", "found %d, want 1 to 1000", f.Limit)
+	}
+	reqs, err := s.core.Requests(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	out := wire.SignatureList{Signatures: make([]wire.Signature, 0, len(reqs))}
+	for _, req := range reqs {
+		out.Signatures = append(out.Signatures, summary(req))
+	}
+	if len(reqs) == f.Limit {
+		out.Next = reqs[len(reqs)-1].Seq
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// cancel is DELETE /v1/signatures/{id}.
+func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
+	if err := newQuery(r).done(); err != nil {
+		return err
+	}
+	p, _ := peerFrom(r.Context())
+	req, err := s.core.Cancel(r.Context(), r.PathValue("id"), p.identity)
+	if err != nil {
+		return err
+	}
+	return s.writeSignature(w, r, http.StatusOK, req)
+}
+
+// summary is a request without its files and result.
+func summary(r *signer.Request) wire.Signature {
+	return wire.Signature{
+		ID: r.ID, State: string(r.State),
+		AppID: r.Submission.AppID, Channel: r.Submission.Channel, Version: r.Submission.Version,
+		Digest: r.Submission.Digest.String(), ChecksumFormat: string(r.Submission.Format), Labels: r.Submission.Labels,
+		Requester: wire.Requester{UID: r.Requester.UID, User: r.Requester.User},
+		Rule:      r.Decision.Rule, PolicyHash: r.Decision.PolicyHash, Reason: reason(r),
+		SubmittedAt: r.SubmittedAt, UpdatedAt: r.UpdatedAt,
+		Key: r.Key, KeyID: r.KeyID,
+	}
+}
+
+// reason is why the request is in its state.
+func reason(r *signer.Request) string {
+	if r.Reason != "" {
+		return r.Reason
+	}
+	return r.Decision.Reason
+}
+
+// writeSignature writes a request with everything that this peer may see.
+func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status int, req *signer.Request) error {
+	out := summary(req)
+	for _, f := range req.Submission.Files {
+		out.Files = append(out.Files, wire.File{FileName: f.Name, Digest: f.Digest.String()})
+	}
+	if req.Key != "" {
+		if k, err := s.core.Key(req.Key); err == nil && k.Pin.Fingerprint() == req.KeyFingerprint {
+			out.PublicKey = k.Pin.PEM()
+		}
+	}
+	if res := req.Result; res != nil {
+		out.Checksum = res.Checksum.Checksum(req.Submission.Format)
+		p, _ := peerFrom(r.Context())
+		if p.identity.UID == req.Requester.UID || p.identity.UID == 0 {
+			out.SessionKey = res.SessionKey.String()
+		}
+		for i, sig := range res.Files {
+			out.Files[i].FileHash = sig.Checksum(req.Submission.Format)
+		}
+		out.Custody = custody(&res.Custody)
+	}
+	rec, err := s.core.Receipt(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	out.Log = receipt(rec)
+	return writeJSON(w, status, out)
+}
+
+func custody(c *signer.Custody) *wire.Custody {
+	if c == nil {
+		return nil
+	}
+	return &wire.Custody{Level: string(c.Level), Backend: c.Backend, Evidence: c.Evidence}
+}
