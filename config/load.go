@@ -1,0 +1,230 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/policy"
+)
+
+// maxKeyFile is the largest key file in bytes; real ones have some hundreds.
+const maxKeyFile = 16 << 10
+
+// Options are what a configuration is read with.
+type Options struct {
+	// CheckURI says what is wrong with the URI of a key. It must not open or
+	// connect to anything. Nil: nothing but its scheme is looked for.
+	CheckURI func(string) error
+	// UID is the user as whom the daemon runs: its files, and root's, are
+	// believed. Nil: the effective user of this process.
+	UID *int
+}
+
+func (o Options) trust() trust {
+	if o.UID != nil {
+		return trust{*o.UID}
+	}
+	return trust{os.Geteuid()}
+}
+
+// Load reads config.yaml at path, the policy, the pinned public keys and the
+// log key, and checks all of it. An error is an [Errors] with everything that is
+// wrong; then there is no configuration. Warnings may come with either.
+func Load(path string, opts Options) (*Config, []Warning, error) {
+	base, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, nil, Errors{{File: path, Msg: err.Error()}}
+	}
+	l := loader{report: newReport(path), trust: opts.trust(), told: make(map[string]bool)}
+	data, doubts, err := l.trust.read(path, maxFileSize, false)
+	l.doubt("", doubts)
+	if err != nil {
+		l.errorf("", "%v", err)
+		return nil, nil, l.errs
+	}
+	c := Default()
+	if !parse(l.report, data, c, base, opts.CheckURI) {
+		return nil, nil, l.sorted().errs
+	}
+	rules := l.loadPolicy(c)
+	for i := range c.Keys {
+		l.loadPublicKey(c, i)
+	}
+	l.loadLogKey(c)
+
+	l.sorted()
+	warnings := append(l.warnings, rules.warnings...)
+	if err := append(l.errs, rules.errs...).err(); err != nil {
+		return nil, warnings, err
+	}
+	return c, warnings, nil
+}
+
+// LoadPolicy reads the policy at path alone, for a reload. An error is an
+// [Errors]; then there is no policy.
+func LoadPolicy(path string, opts Options) (*policy.Policy, []Warning, error) {
+	data, doubts, err := opts.trust().read(path, maxFileSize, false)
+	r := newReport(path)
+	for _, doubt := range append(doubts, err) {
+		if doubt != nil {
+			r.errorf("", "%v", doubt)
+		}
+	}
+	if err != nil {
+		return nil, nil, r.errs
+	}
+	p, _ := parsePolicy(r, data)
+	if err := r.sorted().errs.err(); err != nil {
+		return nil, r.warnings, err
+	}
+	return p, r.warnings, nil
+}
+
+// parse reads config.yaml without looking at any other file. It returns false
+// if the text has no fields to go on with.
+func parse(r *report, data []byte, c *Config, base string, checkURI func(string) error) bool {
+	if !decode(r, data, c) {
+		return false
+	}
+	resolve(reflect.ValueOf(c).Elem(), base)
+	check(r, c, checkURI)
+	return true
+}
+
+// loader reads the files that config.yaml names. What is wrong with one is a
+// fault of the field that names it.
+type loader struct {
+	*report
+	trust trust
+	told  map[string]bool // doubts, so that one folder is not reported for each file in it
+}
+
+func (l *loader) doubt(field string, doubts []error) {
+	for _, d := range doubts {
+		if !l.told[d.Error()] {
+			l.told[d.Error()] = true
+			l.errorf(field, "%v", d)
+		}
+	}
+}
+
+// read reads the file that a field names, or reports why not and returns nil.
+func (l *loader) read(field, path string, limit int64, private bool) []byte {
+	if !l.ok(field) || path == "" {
+		return nil
+	}
+	data, doubts, err := l.trust.read(path, limit, private)
+	l.doubt(field, doubts)
+	if err != nil {
+		l.errorf(field, "%v", err)
+		return nil
+	}
+	return data
+}
+
+// loadPolicy sets c's policy and returns the report of its file.
+func (l *loader) loadPolicy(c *Config) *report {
+	r := newReport(l.besides(c.PolicyPath))
+	data := l.read("policy", c.PolicyPath, maxFileSize, false)
+	if data != nil {
+		c.Policy, c.PolicyRules = parsePolicy(r, data)
+	}
+	return r.sorted()
+}
+
+// besides shows a path as the user would: relative if config.yaml was named so.
+func (l *loader) besides(path string) string {
+	if filepath.IsAbs(l.file) {
+		return path
+	}
+	base, err := filepath.Abs(".")
+	if err != nil {
+		return path
+	}
+	if shown, err := filepath.Rel(base, path); err == nil {
+		return shown
+	}
+	return path
+}
+
+func (l *loader) loadPublicKey(c *Config, i int) {
+	key, field := &c.Keys[i], fmt.Sprintf("keys[%d].public_key", i)
+	data := l.read(field, key.PublicKeyPath, maxKeyFile, false)
+	if data == nil {
+		return
+	}
+	pin, err := capgo.ParsePublicKeyPEM(data)
+	if err != nil {
+		l.errorf(field, "%s: %v", key.PublicKeyPath, err)
+		return
+	}
+	for j, other := range c.Keys[:i] {
+		if pin.Equal(other.PublicKey) {
+			l.warnf(field, "is the same key as that of keys[%d]; what one signs is good for the apps of both", j)
+		}
+	}
+	key.PublicKey = pin
+}
+
+func (l *loader) loadLogKey(c *Config) {
+	data := l.read("log.key", c.Log.KeyPath, maxKeyFile, true)
+	if data == nil || !l.ok("log") || !l.ok("log.origin") {
+		return
+	}
+	defer clear(data)
+	signer, verifier, err := parseLogKey(string(bytes.TrimSpace(data)))
+	if err != nil {
+		l.errorf("log.key", "%s: %v", c.Log.KeyPath, err)
+		return
+	}
+	if signer.Name() != c.Log.Origin {
+		l.errorf("log.key", "%s: found the key of log %s, want that of log.origin, %q", c.Log.KeyPath, quote(signer.Name()), c.Log.Origin)
+		return
+	}
+	c.Log.Signer, c.Log.VerifierKey = signer, verifier
+}
+
+// parsePolicy reads policy.yaml and returns the policy and its number of rules,
+// or nil after reporting what is wrong.
+func parsePolicy(r *report, data []byte) (*policy.Policy, int) {
+	var file PolicyFile
+	if !decode(r, data, &file) {
+		return nil, 0
+	}
+	checkRules(r, file.Rules)
+	rules := file.rules()
+	p, err := policy.New(rules)
+	for _, fault := range ruleErrors(err) {
+		field := fmt.Sprintf("rules[%d].%s", fault.Index, fault.Field)
+		if r.ok(field) && r.ok(fmt.Sprintf("rules[%d]", fault.Index)) {
+			r.errorf(field, "%v", fault.Err)
+		}
+	}
+	if err != nil && len(r.errs) == 0 {
+		r.errorf("", "%v", err)
+	}
+	if len(r.errs) > 0 {
+		return nil, 0
+	}
+	warnShadowed(r, rules)
+	return p, len(rules)
+}
+
+// ruleErrors takes apart what [policy.New] joined.
+func ruleErrors(err error) []*policy.RuleError {
+	var faults []*policy.RuleError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			var fault *policy.RuleError
+			if errors.As(err, &fault) {
+				faults = append(faults, fault)
+			}
+		}
+	}
+	return faults
+}
