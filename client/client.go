@@ -1,0 +1,108 @@
+// Package client is the Go client of the bundlesignd API, over its Unix socket.
+//
+// Its job is that one call is one outcome, whatever happens on the way: a
+// submission names itself with an idempotency key and is repeated when the
+// connection is lost or the daemon is busy; waiting for a request survives a
+// restart of the daemon; and an error says what was found at the socket.
+//
+// Its invariant is that nothing is believed because the daemon said it:
+// [CheckSigned] holds an answer against what was asked, against the app's public
+// key and against the audit log, and a caller writes nothing before it has.
+//
+// The package speaks the JSON of package wire and links nothing of the daemon.
+package client
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// DefaultSocket is where the daemon listens unless it is configured otherwise.
+const DefaultSocket = "/run/bundlesignd/bundlesignd.sock"
+
+const (
+	// attemptTimeout is how long one attempt may take beyond the time that the
+	// daemon was asked to hold it: a key behind a network may take this long.
+	attemptTimeout = 60 * time.Second
+	// pollWait is how long the daemon is asked to hold a long poll.
+	pollWait = 30 * time.Second
+	// maxAnswer bounds an answer in memory, in bytes. A signed delta update of
+	// 10,000 files has about 7 MB.
+	maxAnswer = 64 << 20
+)
+
+// Client calls one daemon. It is safe for concurrent use. The zero value is not
+// usable; make one with [New].
+type Client struct {
+	socket    string
+	http      *http.Client
+	userAgent string
+	reconnect time.Duration
+	observe   func(Notice)
+
+	// The outside world, replaced in tests.
+	now    func() time.Time
+	sleep  func(context.Context, time.Duration) error
+	jitter func() float64 // in [0, 1)
+}
+
+// Option changes what [New] returns.
+type Option func(*Client)
+
+// WithUserAgent sets the User-Agent header; the daemon logs it.
+func WithUserAgent(s string) Option { return func(c *Client) { c.userAgent = s } }
+
+// WithReconnect sets for how long a call goes on trying to reach a daemon that
+// has gone away in the middle of it; 0 gives up at once. The default is one
+// minute. A daemon that is not there when a call begins is an error at once.
+func WithReconnect(d time.Duration) Option { return func(c *Client) { c.reconnect = d } }
+
+// WithObserver has f told why a call takes long. It is called from the goroutine
+// of the call and must not block.
+func WithObserver(f func(Notice)) Option { return func(c *Client) { c.observe = f } }
+
+// New returns a client of the daemon at socketPath. It does not connect yet.
+func New(socketPath string, opts ...Option) *Client {
+	c := &Client{
+		socket:    socketPath,
+		userAgent: "bundlesign-client",
+		reconnect: time.Minute,
+		observe:   func(Notice) {},
+		now:       time.Now,
+		sleep:     sleep,
+		jitter:    rand.Float64,
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			DialContext:         c.dial,
+			DisableCompression:  true,
+			IdleConnTimeout:     30 * time.Second,
+			MaxIdleConns:        16,
+			MaxIdleConnsPerHost: 16,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
+}
+
+// Socket returns the path the client was made with.
+func (c *Client) Socket() string { return c.socket }
+
+// Close closes connections that are idle.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
