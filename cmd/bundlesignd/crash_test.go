@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
+	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/client"
+)
+
+// The daemon is killed with SIGKILL at random moments under load, 200 times in
+// all. After each restart every request that was ever answered is there and gets
+// signed, its result is the one that was answered before, if one was, each
+// signature is in the log exactly once, and the log only ever grew.
+func TestKillAtRandomMoments(t *testing.T) {
+	t.Run("file", func(t *testing.T) {
+		killRepeatedly(t, initialized(t), 160)
+	})
+	t.Run("pkcs11", func(t *testing.T) {
+		tk := softhsmtest.New(t)
+		pub := tk.GenerateKey("acme-shop")
+		pem := filepath.Join(t.TempDir(), "pub.pem")
+		if err := os.WriteFile(pem, []byte(pub.PEM()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		killRepeatedly(t, initialized(t, "--key-uri", tk.URI("acme-shop"), "--public-key", pem), 40)
+	})
+}
+
+func killRepeatedly(t *testing.T, dir string, times int) {
+	edit(t, dir, "requests_per_second: 200", "requests_per_second: 100000")
+	edit(t, dir, "burst: 400", "burst: 100000")
+	w := &witness{t: t, dir: dir, answers: map[string]*wire.Signature{}, entries: map[string]*audit.Leaf{}}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	n, finished := 0, 0
+	for range times {
+		d := launch(t, dir)
+		if random.IntN(10) > 0 { // one in ten dies while it starts
+			d.ready()
+			w.check(d, false)
+		}
+		n += 100
+		finished += w.load(d, n, time.Duration(random.IntN(60_000))*time.Microsecond)
+		d.client.Close()
+	}
+	d := startDaemon(t, dir)
+	w.check(d, true)
+	if finished < times || len(w.answers) == 0 {
+		t.Errorf("only %d requests were answered while it was killed %d times: that was no load", finished, times)
+	}
+	t.Logf("%d answers while it was killed %d times; %d requests, %d log entries in all", finished, times, len(w.answers), w.tree.N)
+	d.stop()
+}
+
+// witness remembers what the daemon said, and holds it to that.
+type witness struct {
+	t   *testing.T
+	dir string
+
+	mu      sync.Mutex
+	answers map[string]*wire.Signature // by id, the last answer
+
+	tree    tlog.Tree              // as last verified
+	hashes  []tlog.Hash            // stored hashes of that tree
+	entries map[string]*audit.Leaf // the "signed" entry of each request
+}
+
+// load has four clients submit until the daemon is killed, after the delay.
+func (w *witness) load(d *process, base int, delay time.Duration) (answers int) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for g := range 4 {
+		wg.Go(func() {
+			c := client.New(filepath.Join(w.dir, "bundlesignd.sock"), client.WithReconnect(0))
+			defer c.Close()
+			for i := 0; ctx.Err() == nil; i++ {
+				// Clients 0 and 1 ask for the same, as retries do.
+				sig, err := c.Submit(ctx, bundle(base+10*i+max(g, 1)), "")
+				if err != nil {
+					var unreachable *client.UnreachableError
+					if errors.As(err, &unreachable) || ctx.Err() != nil {
+						continue
+					}
+					var p *wire.Problem
+					if errors.As(err, &p) && p.RetryAfter > 0 {
+						continue
+					}
+					continue // the connection broke
+				}
+				mu.Lock()
+				answers++
+				mu.Unlock()
+				w.remember(sig)
+			}
+		})
+	}
+	time.Sleep(delay)
+	d.kill()
+	cancel()
+	wg.Wait()
+	return answers
+}
+
+// remember takes an answer, which must not contradict an earlier one.
+func (w *witness) remember(sig *wire.Signature) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := w.answers[sig.ID]; old != nil && old.State == "signed" {
+		if sig.State != "signed" || sig.Checksum != old.Checksum || sig.SessionKey != old.SessionKey || sig.Log.Entry != old.Log.Entry || sig.Log.Checkpoint != old.Log.Checkpoint {
+			w.t.Errorf("request %s was answered differently:\n%+v\n%+v", sig.ID, old, sig)
+		}
+		return
+	}
+	w.answers[sig.ID] = sig
+}
+
+// check holds a running daemon to everything it said; unless all, signed requests
+// are only looked up in the log.
+func (w *witness) check(d *process, all bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for id, old := range w.answers {
+		if old.State == "signed" && !all {
+			continue
+		}
+		sig, err := d.client.Wait(ctx, id)
+		if err != nil {
+			w.t.Fatalf("request %s was accepted and is lost: %v\n%s", id, err, d.log)
+		}
+		w.remember(sig)
+	}
+	w.readLog(ctx, d)
+	for id, sig := range w.answers {
+		leaf := w.entries[id]
+		if leaf == nil {
+			w.t.Fatalf("the signature of request %s is not in the log", id)
+		}
+		raw, _, err := capgo.ParseChecksum(sig.Checksum)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		_, wrapped, _ := strings.Cut(sig.SessionKey, ":")
+		key, err := base64.StdEncoding.DecodeString(wrapped)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if leaf.ChecksumSHA256 != hexSum(raw[:]) || leaf.SessionKeySHA256 != hexSum(key) {
+			w.t.Fatalf("the log entry of request %s is of another signature", id)
+		}
+	}
+}
+
+func hexSum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// readLog reads the new entries, recomputes the tree and compares it with the
+// checkpoint. Because it keeps the old entries, a log that did not only grow has
+// another root.
+func (w *witness) readLog(ctx context.Context, d *process) {
+	w.t.Helper()
+	st, err := d.client.Status(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(st.LogKey)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	msg, err := d.client.Checkpoint(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tree, err := audit.OpenCheckpoint(msg, verifier)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for w.tree.N < tree.N {
+		entries, err := d.client.LogEntries(ctx, w.tree.N, min(tree.N, w.tree.N+client.MaxEntries))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range entries {
+			hs, err := tlog.StoredHashes(w.tree.N, e, w)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.hashes = append(w.hashes, hs...)
+			w.tree.N++
+			leaf, err := audit.DecodeLeaf(e)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			switch leaf.Type {
+			case audit.LeafSigned:
+				if w.entries[leaf.Request] != nil {
+					w.t.Fatalf("request %s was signed twice", leaf.Request)
+				}
+				w.entries[leaf.Request] = leaf
+			case audit.LeafFailed, audit.LeafQuarantined:
+				w.t.Fatalf("the log has a failure: %s", e)
+			}
+		}
+	}
+	root, err := tlog.TreeHash(w.tree.N, w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.tree = (tlog.Tree{N: w.tree.N, Hash: root}); w.tree != tree {
+		w.t.Fatalf("the entries hash to %v, the checkpoint is of %v", w.tree, tree)
+	}
+}
+
+// ReadHashes implements [tlog.HashReader].
+func (w *witness) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		out[i] = w.hashes[x]
+	}
+	return out, nil
+}
