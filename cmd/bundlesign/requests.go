@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/client"
+)
+
+// maxPage is how many requests the daemon lists at once.
+const maxPage = 1000
+
+func (a *app) requestsCommand() *cobra.Command {
+	var f client.ListFilter
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "requests",
+		Short: "List requests, the newest first",
+		Args:  arguments(""),
+		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
+			if f.Limit < 1 {
+				return &inputError{err: fmt.Errorf("--limit: found %d, want at least 1", f.Limit)}
+			}
+			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
+				list, err := listRequests(ctx, c, f)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(&wire.SignatureList{Signatures: list})
+				}
+				return a.print(requestTable(list))
+			})
+		}),
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.State, "state", "", "only those in this `state`: pending, authorized, signed, denied, rejected, expired, cancelled or failed")
+	fl.StringVar(&f.AppID, "app", "", "only those for this app `id`")
+	fl.IntVar(&f.Limit, "limit", 20, "at most this many")
+	fl.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// listRequests goes through as many pages as it takes.
+func listRequests(ctx context.Context, c *client.Client, f client.ListFilter) ([]wire.Signature, error) {
+	out := []wire.Signature{}
+	for want := f.Limit; want > 0; want = f.Limit - len(out) {
+		page := f
+		page.Limit = min(want, maxPage)
+		list, err := c.Signatures(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list.Signatures...)
+		if list.Next == 0 || len(list.Signatures) == 0 {
+			break
+		}
+		f.Before = list.Next
+	}
+	return out, nil
+}
+
+func requestTable(list []wire.Signature) string {
+	var t table
+	t.row("ID", "STATE", "APP", "VERSION", "CHANNEL", "REQUESTER", "SUBMITTED")
+	for _, s := range list {
+		t.row(s.ID, s.State, s.AppID, s.Version, s.Channel, requester(s.Requester), stamp(s.SubmittedAt))
+	}
+	return t.String()
+}
+
+func requester(r wire.Requester) string {
+	if r.User == "" {
+		return fmt.Sprintf("uid %d", r.UID)
+	}
+	return r.User
+}
+
+func (a *app) showCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one request",
+		Args:  arguments("ID"),
+		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
+				sig, err := c.Signature(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(sig)
+				}
+				return a.print(describeRequest(sig))
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func describeRequest(s *wire.Signature) string {
+	var t table
+	t.row("request", s.ID)
+	t.row("state", s.State)
+	t.row("reason", orDash(s.Reason))
+	t.row("app", s.AppID)
+	t.row("channel", s.Channel)
+	t.row("version", s.Version)
+	t.row("digest", s.Digest)
+	t.row("checksum format", s.ChecksumFormat)
+	for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
+		t.row("label "+k, s.Labels[k])
+	}
+	if len(s.Files) > 0 {
+		t.row("files", fmt.Sprint(len(s.Files)))
+	}
+	t.row("requester", fmt.Sprintf("%s (uid %d)", orDash(s.Requester.User), s.Requester.UID))
+	t.row("rule", orDash(s.Rule))
+	t.row("policy", s.PolicyHash)
+	t.row("submitted", stamp(s.SubmittedAt))
+	t.row("updated", stamp(s.UpdatedAt))
+	if s.Key != "" {
+		t.row("key", s.Key+", "+s.KeyID)
+	}
+	if s.Custody != nil {
+		t.row("custody", fmt.Sprintf("%s (%s)", s.Custody.Level, s.Custody.Backend))
+	}
+	if s.Log != nil {
+		t.row("log", fmt.Sprintf("entry %d", s.Log.Index))
+	}
+	if s.State != client.StateSigned {
+		return t.String()
+	}
+	return t.String() + "\nfor the update server:\n" + updateAnswer(s.Version, s.Checksum, orDash(s.SessionKey))
+}
+
+func (a *app) cancelCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Take back a pending request of one's own",
+		Args:  arguments("ID"),
+		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
+				sig, err := c.Cancel(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(sig)
+				}
+				return a.print(printable(fmt.Sprintf("request %s is %s", sig.ID, sig.State)) + "\n")
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/bundlesign/bundlesign/client"
+)
+
+// The rules of this command line, after those of age:
+//
+//   - The result, and nothing else, goes to stdout; with --json it is one JSON
+//     document, also when it is an error.
+//   - Everything else goes to stderr, each line led by "bundlesign: ". An error
+//     is followed by a line "bundlesign: hint: ..." where something can be tried.
+//   - No capital at the beginning, no full stop at the end.
+//   - What the daemon or a file says is shown without control characters.
+
+// say tells the user something on stderr.
+func (a *app) say(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "bundlesign: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+// print writes a result to stdout. An error means that the result was not
+// delivered, e.g. because stdout is a full disk.
+func (a *app) print(text string) error {
+	if _, err := io.WriteString(a.stdout, text); err != nil {
+		return fmt.Errorf("writing the result to stdout: %w", err)
+	}
+	return nil
+}
+
+// printJSON writes a result as the official CLI does: two spaces, and "<" and
+// "&" as they are.
+func (a *app) printJSON(v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return a.print(buf.String())
+}
+
+// table lines up columns.
+type table struct{ rows [][]string }
+
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) String() string {
+	var buf bytes.Buffer
+	w := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)
+	for _, r := range t.rows {
+		for i, cell := range r {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, printable(cell))
+		}
+		fmt.Fprintln(w)
+	}
+	_ = w.Flush() // into memory
+	var out strings.Builder
+	for line := range strings.Lines(buf.String()) {
+		out.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return out.String()
+}
+
+// printable shows what cannot be printed as an escape, so that no text from
+// elsewhere can play with the terminal or fake a line.
+func printable(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	var out strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			out.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRuneToASCII(r)
+		out.WriteString(q[1 : len(q)-1])
+	}
+	return out.String()
+}
+
+// notice says why a call takes long, each thing once.
+func (a *app) notice(n client.Notice) {
+	var text string
+	switch {
+	case n.Pending != nil:
+		text = fmt.Sprintf("request %s is %s: %s; waiting", n.Pending.ID, n.Pending.State, n.Pending.Reason)
+	case n.Err != nil:
+		text = n.Err.Error() + "; trying again"
+	}
+	if text != "" && text != a.lastNotice {
+		a.say("%s", text)
+		a.lastNotice = text
+	}
+}
+
+// stamp shows a time as the log has it.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// orDash shows an empty value as a dash.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
