@@ -1,0 +1,51 @@
+# The targets are for people and for CI alike; CI calls .ci/run, and that these.
+
+FUZZTIME ?= 30s
+
+# In a tree that git does not trust (another owner's, say) or does not know, go
+# build cannot stamp the commit, and would fail.
+BUILDFLAGS := -trimpath $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+
+.PHONY: help
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+# The daemon needs cgo: PKCS#11 modules are C libraries. The client is one static
+# file, for any CI image.
+.PHONY: build
+build: ## compile both programs into bin/
+	@scripts/install-deps build
+	CGO_ENABLED=1 go build $(BUILDFLAGS) -o bin/bundlesignd ./cmd/bundlesignd
+	CGO_ENABLED=0 go build $(BUILDFLAGS) -o bin/bundlesign ./cmd/bundlesign
+
+.PHONY: test
+test: ## install what the tests need, then run all of them, with the race detector
+	@scripts/install-deps test
+	@go run ./scripts/gotest -race -count=1 -timeout 20m ./...
+
+.PHONY: test-all
+test-all: test ## the same, until there are tests too long for every change
+
+.PHONY: lint
+lint: ## formatting, go vet, staticcheck
+	@unformatted=$$(go tool gofumpt -l .) && [ -z "$$unformatted" ] || \
+		{ echo "not formatted; run: go tool gofumpt -w ."; echo "$$unformatted"; exit 1; } >&2
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: bench
+bench: ## run the benchmarks
+	@scripts/install-deps test
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+.PHONY: demo
+demo: build ## sign a bundle end to end with a daemon of its own; leaves everything in demo/
+	@scripts/demo
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf bin demo interop/node_modules interop/nodejs/node_modules interop/.install.lock
