@@ -1,8 +1,8 @@
 // Package client is the Go client of the bundlesignd API, over its Unix socket.
 //
 // Its job is that one call is one outcome, whatever happens on the way: a
-// submission names itself with an idempotency key and is repeated when the
-// connection is lost or the daemon is busy; waiting for a request survives a
+// submission is repeated when the connection is lost or the daemon is busy, which
+// knows it again and spends nothing twice; waiting for a request survives a
 // restart of the daemon; and an error says what was found at the socket.
 //
 // Its invariant is that nothing is believed because the daemon said it:

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,21 +32,20 @@ func CheckIdempotencyKey(key string) error {
 }
 
 // Submit asks for a signature and returns what the daemon answers first: a
-// request that is signed, or one that is not yet finished. Made again with the
-// same key, it gives the same request and spends nothing twice; so it is made
+// request that is signed, or one that is not yet finished. The daemon recognises
+// the same submission of the same user and spends nothing twice; so it is made
 // again when the connection is lost and when the daemon is busy, until ctx ends.
 //
-// An empty idempotencyKey means one that is drawn for this call. That is what most
-// callers want: the daemon recognises the same submission of the same user anyway,
-// and asked again later, with a new key, it decides again about one that was
-// denied under another policy or that failed. With the same key it gives the same
-// request for ever, whatever became of it.
+// With an idempotencyKey the daemon gives the same request for ever, whatever
+// became of it. Without one ("") it decides again about a submission that was
+// denied under another policy or that failed, which is what most callers want.
 func (c *Client) Submit(ctx context.Context, sub *wire.Submit, idempotencyKey string) (*wire.Signature, error) {
-	if idempotencyKey == "" {
-		idempotencyKey = rand.Text()
-	}
-	if err := CheckIdempotencyKey(idempotencyKey); err != nil {
-		return nil, err
+	header := map[string]string{}
+	if idempotencyKey != "" {
+		if err := CheckIdempotencyKey(idempotencyKey); err != nil {
+			return nil, err
+		}
+		header["Idempotency-Key"] = idempotencyKey
 	}
 	body, err := json.Marshal(sub)
 	if err != nil {
@@ -57,7 +55,7 @@ func (c *Client) Submit(ctx context.Context, sub *wire.Submit, idempotencyKey st
 	err = c.getJSON(ctx, call{
 		method: http.MethodPost,
 		path:   "/v1/signatures",
-		header: map[string]string{"Idempotency-Key": idempotencyKey},
+		header: header,
 		body:   body,
 		retry:  retryRule{repeatable: true},
 	}, sig)

@@ -16,7 +16,10 @@ import (
 )
 
 // pending is the state of a request that waits for approvals.
-const pending = "pending"
+const (
+	pending = "pending"
+	signed  = "signed"
+)
 
 func (d *FakeDaemon) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -90,11 +93,7 @@ func (d *FakeDaemon) submit(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	rec := d.byKey[r.Header.Get("Idempotency-Key")]
-	if rec == nil {
-		rec = d.record(sub)
-		d.byKey[r.Header.Get("Idempotency-Key")] = rec
-	}
+	rec := d.known(r.Header.Get("Idempotency-Key"), sub)
 	if d.faults.Drop > 0 {
 		d.faults.Drop--
 		panic(http.ErrAbortHandler)
@@ -104,6 +103,21 @@ func (d *FakeDaemon) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusCreated, rec.sig)
+}
+
+// known returns the request of that name or, without a name, of the same
+// submission unless that was refused; or a new one.
+func (d *FakeDaemon) known(name string, sub wire.Submit) *record {
+	named := name != ""
+	if !named {
+		name = fmt.Sprintf("%+v", sub)
+	}
+	rec := d.byKey[name]
+	if rec == nil || !named && rec.sig.State != pending && rec.sig.State != signed {
+		rec = d.record(sub)
+		d.byKey[name] = rec
+	}
+	return rec
 }
 
 func (d *FakeDaemon) record(sub wire.Submit) *record {

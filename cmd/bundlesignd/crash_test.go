@@ -58,7 +58,9 @@ func killRepeatedly(t *testing.T, dir string, times int) {
 			w.check(d, false)
 		}
 		n += 100
-		finished += w.load(d, n, time.Duration(random.IntN(60_000))*time.Microsecond)
+		delay := time.Duration(random.IntN(60_000)) * time.Microsecond
+		// Most die while they answer, some before that.
+		finished += w.load(d, n, delay, random.IntN(4) > 0)
 		d.client.Close()
 	}
 	d := startDaemon(t, dir)
@@ -83,8 +85,10 @@ type witness struct {
 	entries map[string]*audit.Leaf // the "signed" entry of each request
 }
 
-// load has four clients submit until the daemon is killed, after the delay.
-func (w *witness) load(d *process, base int, delay time.Duration) (answers int) {
+// load has four clients submit until the daemon is killed, after the delay, which
+// begins, if underway is set, with the first answer.
+func (w *witness) load(d *process, base int, delay time.Duration, underway bool) (answers int) {
+	answered := make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
@@ -111,8 +115,15 @@ func (w *witness) load(d *process, base int, delay time.Duration) (answers int) 
 				answers++
 				mu.Unlock()
 				w.remember(sig)
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
 			}
 		})
+	}
+	if underway {
+		<-answered
 	}
 	time.Sleep(delay)
 	d.kill()
