@@ -96,7 +96,7 @@ type Key struct {
 	Custody signer.CustodyLevel `yaml:"custody" oneof:"software non-extractable never-extractable"`
 
 	// How many sessions of the token are used at once; for "pkcs11:" keys only.
-	MaxSessions int `yaml:"max_sessions" range:"1..1024"`
+	MaxSessions int `yaml:"max_sessions" range:"1..256"`
 
 	// How long one operation of the key may take before it counts as failed.
 	Timeout time.Duration `yaml:"timeout" range:"100ms..5m"`
