@@ -189,6 +189,10 @@ func TestPathsAndMethods(t *testing.T) {
 		t.Errorf("Allow is %q", a.header.Get("Allow"))
 	}
 	r.call("GET", "/v1/keys", "application/json", "{}").problem(400, wire.ProblemInvalidBody)
+	r.get("//v1/keys").problem(404, wire.ProblemNotFound) // not a redirect
+	r.get("/v1/../v1/keys").problem(404, wire.ProblemNotFound)
+	r.get("/v1/signatures?state=&a;b").problem(400, wire.ProblemInvalidBody)
+	r.get("/v1/log/entries?from=9223372036854775807").problem(422, wire.ProblemInvalidField)
 }
 
 func TestQueries(t *testing.T) {
@@ -313,6 +317,7 @@ func TestLogEndpointsProveEachOther(t *testing.T) {
 		t.Error(err)
 	}
 	for _, path := range []string{
+		"0/x036/x028/x797/x018/x963/967", "1/x036/x028/x797/x018/x963/967", "7/x036/x028/x797/x018/x963/967", // overflow
 		"0/000", "0/001.p/1", "1/000.p/1", "0/000.p/10", "data/000.p/1", "8/0/000.p/1", "-1/000.p/1", "0/x000/000.p/1", "entries/001", "63/000.p/1", "0/..%2f000",
 	} {
 		r.get("/v1/log/tile/"+path).problem(404, wire.ProblemNotFound)

@@ -12,8 +12,7 @@ import (
 	"github.com/bundlesign/bundlesign/api/wire"
 )
 
-// maxLimiters bounds the memory that strangers can take: beyond it, uids that
-// have not used their share for a while are forgotten.
+// maxLimiters bounds the memory that strangers with many uids can take.
 const maxLimiters = 1024
 
 // peerLimits keeps each uid to its share, so that none can starve another.
@@ -37,11 +36,7 @@ func (l *peerLimits) admit(uid uint32) time.Duration {
 	lim := l.limiters[uid]
 	if lim == nil {
 		if len(l.limiters) >= maxLimiters {
-			for u, old := range l.limiters {
-				if old.Tokens() >= float64(l.config.Burst) {
-					delete(l.limiters, u)
-				}
-			}
+			l.evict()
 		}
 		lim = rate.NewLimiter(rate.Limit(l.config.RequestsPerSecond), l.config.Burst)
 		l.limiters[uid] = lim
@@ -52,6 +47,19 @@ func (l *peerLimits) admit(uid uint32) time.Duration {
 		return wait
 	}
 	return 0
+}
+
+// evict makes room: first those whose share is whole again, for whom nothing is
+// forgotten by it, and if there are none, all.
+func (l *peerLimits) evict() {
+	for u, old := range l.limiters {
+		if old.Tokens() >= float64(l.config.Burst) {
+			delete(l.limiters, u)
+		}
+	}
+	if len(l.limiters) >= maxLimiters {
+		clear(l.limiters)
+	}
 }
 
 func (l *peerLimits) connect(uid uint32) bool {
@@ -76,8 +84,7 @@ func (l *peerLimits) disconnect(uid uint32) {
 type peerListener struct {
 	net.Listener
 	limits *peerLimits
-	names  *names
-	log    *zap.Logger
+	log    *zap.Logger // sampled: a stranger must not fill the log
 }
 
 // Accept implements [net.Listener].
@@ -87,14 +94,14 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := l.names.identify(c)
+		p, err := askKernel(c)
 		if err != nil {
 			l.log.Warn("connection refused: its peer is unknown", zap.Error(err))
 			_ = c.Close()
 			continue
 		}
-		if !l.limits.connect(p.identity.UID) {
-			l.log.Warn("connection refused: its peer has too many", zap.Stringer("peer", p.identity), zap.Int32("pid", p.pid))
+		if !l.limits.connect(p.uid) {
+			l.log.Warn("connection refused: its peer has too many", zap.Uint32("uid", p.uid), zap.Int32("pid", p.pid))
 			refuse(c, l.limits.config.Connections)
 			continue
 		}
@@ -124,6 +131,6 @@ type peerConn struct {
 
 // Close gives the connection back to the peer's share.
 func (c *peerConn) Close() error {
-	c.once.Do(func() { c.limits.disconnect(c.peer.identity.UID) })
+	c.once.Do(func() { c.limits.disconnect(c.peer.uid) })
 	return c.Conn.Close()
 }

@@ -68,14 +68,14 @@ func (s *Server) entries(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := newQuery(r)
 	from := q.number("from", 0)
-	to := q.number("to", min(from+maxEntries, tree.N))
+	to := q.number("to", tree.N)
 	if err := q.done(); err != nil {
 		return err
 	}
 	if from > to || to > tree.N {
 		return badField("/to", "found entries %d to %d, want a range inside the log's %d", from, to, tree.N)
 	}
-	to = min(to, from+maxEntries)
+	to = from + min(to-from, maxEntries)
 	raw, err := s.core.Log().Entries(r.Context(), from, to)
 	if err != nil {
 		return err
@@ -152,10 +152,10 @@ func (s *Server) tile(w http.ResponseWriter, r *http.Request) error {
 	if t.L > 0 {
 		have >>= uint(t.L * tileHeight)
 	}
-	first := t.N << tileHeight
-	if t.L*tileHeight > 62 || first>>tileHeight != t.N || first+int64(t.W) > have {
+	if t.L*tileHeight > 62 || t.N > have>>tileHeight || t.N<<tileHeight+int64(t.W) > have {
 		return &notFoundError{r.URL.Path}
 	}
+	first := t.N << tileHeight
 	var data []byte
 	if t.L == -1 {
 		data, err = s.entryBundle(r, first, first+int64(t.W))

@@ -16,12 +16,17 @@ import (
 	"github.com/bundlesign/bundlesign/policy"
 )
 
-// peer is the process at the other end of a connection, as it was when it
-// connected.
+// peer is the process at the other end of a connection, in the kernel's numbers,
+// as it was when it connected.
 type peer struct {
-	identity policy.Identity
+	uid, gid uint32
+	gids     []uint32 // supplementary
 	pid      int32
 }
+
+// maxGroups is how many groups a peer may have. Each has to be looked up by name,
+// so that somebody with tens of thousands of them could keep a directory busy.
+const maxGroups = 1024
 
 type peerKey struct{}
 
@@ -36,6 +41,30 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 func peerFrom(ctx context.Context) (*peer, bool) {
 	p, ok := ctx.Value(peerKey{}).(*peer)
 	return p, ok
+}
+
+// askKernel tells who connected. It needs no cooperation of the peer's, cannot be
+// influenced by it, and does not wait for anything.
+func askKernel(c net.Conn) (*peer, error) {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("found a %T, want a Unix socket", c)
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var gids []uint32
+	var credErr, groupErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		gids, groupErr = peerGroups(int(fd))
+	})
+	if err := errors.Join(err, credErr, groupErr); err != nil {
+		return nil, fmt.Errorf("asking the kernel for the peer: %w", err)
+	}
+	return &peer{uid: cred.Uid, gid: cred.Gid, gids: gids, pid: cred.Pid}, nil
 }
 
 // names turns numbers into names, through NSS, and remembers them for a while:
@@ -60,16 +89,20 @@ func newNames() *names {
 	return &names{users: make(map[uint32]cachedName), groups: make(map[uint32]cachedName)}
 }
 
-func (n *names) cached(m map[uint32]cachedName, id uint32, look func(string) (string, error)) string {
+// cached asks look once in a while for each id. An id without a name is "";
+// a directory that does not answer is an error, and is asked again next time.
+func (n *names) cached(m map[uint32]cachedName, id uint32, look func(string) (string, error)) (string, error) {
 	n.mu.Lock()
 	c, ok := m[id]
 	n.mu.Unlock()
 	if ok && time.Now().Before(c.until) {
-		return c.name
+		return c.name, nil
 	}
 	name, err := look(strconv.FormatUint(uint64(id), 10))
-	if err != nil {
-		name = "" // no name: no rule that asks for one matches
+	var noUser user.UnknownUserIdError
+	var noGroup user.UnknownGroupIdError
+	if err != nil && !errors.As(err, &noUser) && !errors.As(err, &noGroup) {
+		return "", fmt.Errorf("looking up the name of id %d: %w", id, err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -77,10 +110,10 @@ func (n *names) cached(m map[uint32]cachedName, id uint32, look func(string) (st
 		clear(m)
 	}
 	m[id] = cachedName{name, time.Now().Add(nameTTL)}
-	return name
+	return name, nil
 }
 
-func (n *names) user(uid uint32) string {
+func (n *names) user(uid uint32) (string, error) {
 	return n.cached(n.users, uid, func(id string) (string, error) {
 		u, err := user.LookupId(id)
 		if err != nil {
@@ -90,7 +123,7 @@ func (n *names) user(uid uint32) string {
 	})
 }
 
-func (n *names) group(gid uint32) string {
+func (n *names) group(gid uint32) (string, error) {
 	return n.cached(n.groups, gid, func(id string) (string, error) {
 		g, err := user.LookupGroupId(id)
 		if err != nil {
@@ -100,36 +133,33 @@ func (n *names) group(gid uint32) string {
 	})
 }
 
-// identify asks the kernel who connected. It needs no cooperation of the peer's
-// and cannot be influenced by it.
-func (n *names) identify(c net.Conn) (*peer, error) {
-	uc, ok := c.(*net.UnixConn)
-	if !ok {
-		return nil, fmt.Errorf("found a %T, want a Unix socket", c)
+// identity gives a peer its names. It may wait for a directory, so it is asked
+// in the peer's own time, not while others wait to connect. It fails if a
+// name cannot be told: a rule that denies by name must not be escaped that way.
+func (n *names) identity(p *peer) (policy.Identity, error) {
+	if len(p.gids) > maxGroups {
+		return policy.Identity{}, fmt.Errorf("it has %d groups, at most %d are looked up", len(p.gids), maxGroups)
 	}
-	raw, err := uc.SyscallConn()
-	if err != nil {
-		return nil, err
+	id := policy.Identity{UID: p.uid, GID: p.gid}
+	var err error
+	if id.User, err = n.user(p.uid); err != nil {
+		return policy.Identity{}, err
 	}
-	var cred *unix.Ucred
-	var gids []uint32
-	var credErr, groupErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		gids, groupErr = peerGroups(int(fd))
-	})
-	if err := errors.Join(err, credErr, groupErr); err != nil {
-		return nil, fmt.Errorf("asking the kernel for the peer: %w", err)
-	}
-	id := policy.Identity{UID: cred.Uid, GID: cred.Gid, User: n.user(cred.Uid)}
-	seen := make(map[uint32]bool)
-	for _, gid := range append([]uint32{cred.Gid}, gids...) {
-		if name := n.group(gid); name != "" && !seen[gid] {
-			id.Groups = append(id.Groups, name)
+	seen := make(map[uint32]bool, len(p.gids)+1)
+	for _, gid := range append([]uint32{p.gid}, p.gids...) {
+		if seen[gid] {
+			continue
 		}
 		seen[gid] = true
+		name, err := n.group(gid)
+		if err != nil {
+			return policy.Identity{}, err
+		}
+		if name != "" {
+			id.Groups = append(id.Groups, name)
+		}
 	}
-	return &peer{id, cred.Pid}, nil
+	return id, nil
 }
 
 // peerGroups returns the supplementary groups of the peer (SO_PEERGROUPS, Linux

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -37,7 +38,11 @@ func TestIdentify(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	got, err := newNames().identify(server)
+	p, err := askKernel(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := newNames().identity(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +50,7 @@ func TestIdentify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if int(got.identity.UID) != os.Getuid() || int(got.identity.GID) != os.Getgid() || got.identity.User != me.Username || int(got.pid) != os.Getpid() {
+	if int(got.UID) != os.Getuid() || int(got.GID) != os.Getgid() || got.User != me.Username || int(p.pid) != os.Getpid() {
 		t.Errorf("got %+v, want this process", got)
 	}
 	gids, err := os.Getgroups()
@@ -57,8 +62,8 @@ func TestIdentify(t *testing.T) {
 		if err != nil {
 			continue // a number without a name matches no rule
 		}
-		if !slices.Contains(got.identity.Groups, g.Name) {
-			t.Errorf("groups %v lack %s", got.identity.Groups, g.Name)
+		if !slices.Contains(got.Groups, g.Name) {
+			t.Errorf("groups %v lack %s", got.Groups, g.Name)
 		}
 	}
 }
@@ -67,18 +72,43 @@ func TestNoIdentityWithoutAUnixSocket(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if p, err := newNames().identify(a); err == nil {
+	if p, err := askKernel(a); err == nil {
 		t.Errorf("identified a pipe as %+v", p)
 	}
 }
 
 func TestUIDWithoutANameHasNone(t *testing.T) {
-	const uid = 4_000_000_001 // nobody's
+	const id = 4_000_000_001 // nobody's
 	n := newNames()
 	for range 2 { // asked, and remembered
-		if u, g := n.user(uid), n.group(uid); u != "" || g != "" {
-			t.Errorf("uid and gid %d are called %q and %q", uid, u, g)
+		got, err := n.identity(&peer{uid: id, gid: id, gids: []uint32{id, id + 1}})
+		if err != nil || got.User != "" || len(got.Groups) != 0 {
+			t.Errorf("uid and gid %d are %+v, %v", id, got, err)
 		}
+	}
+}
+
+// A directory that does not answer is not the same as an id without a name: what
+// a rule denies by name must not slip through while names cannot be told.
+func TestDirectoryThatFailsIsAnError(t *testing.T) {
+	n := newNames()
+	boom := errors.New("sssd is down")
+	asked := 0
+	look := func(string) (string, error) { asked++; return "", boom }
+	for range 2 {
+		if _, err := n.cached(n.users, 7, look); !errors.Is(err, boom) {
+			t.Errorf("got %v, want the directory's error", err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times, want that a failure is not remembered", asked)
+	}
+}
+
+func TestPeerWithTooManyGroupsIsRefused(t *testing.T) {
+	p := &peer{gids: make([]uint32, maxGroups+1)}
+	if _, err := newNames().identity(p); err == nil {
+		t.Error("a peer with more groups than are looked up was named")
 	}
 }
 
@@ -101,7 +131,7 @@ func TestSessionKeyIsForTheRequesterAndRoot(t *testing.T) {
 	s := New(oneRequest{}, Config{RequestsPerSecond: 1e6, Burst: 1e6}, zap.NewNop())
 	for uid, want := range map[uint32]bool{0: true, 1000: true, 1001: false} {
 		req := httptest.NewRequest("GET", "/v1/signatures/r", nil)
-		req = req.WithContext(context.WithValue(req.Context(), peerKey{}, &peer{identity: policy.Identity{UID: uid}}))
+		req = req.WithContext(context.WithValue(req.Context(), peerKey{}, &peer{uid: uid}))
 		w := httptest.NewRecorder()
 		s.http.Handler.ServeHTTP(w, req)
 		var got wire.Signature

@@ -20,7 +20,10 @@ import (
 	"github.com/bundlesign/bundlesign/signer"
 )
 
-var errUnknownPeer = errors.New("the peer of this connection is unknown")
+var (
+	errUnknownPeer = errors.New("the peer of this connection is unknown")
+	errDefect      = errors.New("a defect in the daemon; its log has the details")
+)
 
 // Errors of this package's own; those of the core are [signer.Error].
 type (
@@ -31,6 +34,10 @@ type (
 	methodError   struct{ method, allowed string }
 	tooManyError  struct{ wait time.Duration }
 	notFoundError struct{ path string }
+	namelessError struct {
+		uid uint32
+		err error
+	}
 )
 
 func (e *bodyError) Error() string  { return "body: " + e.detail }
@@ -51,6 +58,10 @@ func (e *tooManyError) Error() string {
 	return "your uid makes more requests than it may (limits.requests_per_second); slow down"
 }
 func (e *notFoundError) Error() string { return fmt.Sprintf("there is nothing at %q", e.path) }
+
+func (e *namelessError) Error() string {
+	return fmt.Sprintf("who uid %d is cannot be told now, so nothing is decided for it: %v", e.uid, e.err)
+}
 
 func badBody(format string, args ...any) error { return &bodyError{fmt.Sprintf(format, args...)} }
 
@@ -75,6 +86,7 @@ var kinds = map[signer.Kind]struct {
 	signer.KindNoKey:          {wire.ProblemNoKey, "No key for this app", http.StatusUnprocessableEntity},
 	signer.KindConflict:       {wire.ProblemConflict, "Wrong state", http.StatusConflict},
 	signer.KindKeyReuse:       {wire.ProblemKeyReuse, "Idempotency key used before", http.StatusUnprocessableEntity},
+	signer.KindTooMany:        {wire.ProblemTooMany, "Too many denied requests", http.StatusTooManyRequests},
 	signer.KindBusy:           {wire.ProblemBusy, "Busy", http.StatusServiceUnavailable},
 	signer.KindKeyUnavailable: {wire.ProblemKeyUnavailable, "Key unavailable", http.StatusServiceUnavailable},
 	signer.KindKeyUnusable:    {wire.ProblemKeyUnusable, "Key unusable", http.StatusServiceUnavailable},
@@ -96,6 +108,7 @@ func problemOf(err error) *wire.Problem {
 		method   *methodError
 		many     *tooManyError
 		notFound *notFoundError
+		nameless *namelessError
 	)
 	switch {
 	case errors.As(err, &core):
@@ -125,6 +138,9 @@ func problemOf(err error) *wire.Problem {
 		p.RetryAfter = seconds(many.wait)
 	case errors.As(err, &notFound):
 		set(wire.ProblemNotFound, "Not found", http.StatusNotFound)
+	case errors.As(err, &nameless):
+		set(wire.ProblemPeer, "Caller cannot be named", http.StatusServiceUnavailable)
+		p.RetryAfter = 5
 	case errors.Is(err, signer.ErrNotFound):
 		set(wire.ProblemNotFound, "Not found", http.StatusNotFound)
 	case errors.Is(err, errUnknownPeer):

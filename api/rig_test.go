@@ -56,6 +56,9 @@ type rig struct {
 func newRig(t *testing.T, config api.Config) *rig {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r := &rig{t: t, socket: filepath.Join(dir, "s")}
 	var err error
 	if r.me, err = user.Current(); err != nil {
@@ -200,8 +203,15 @@ func (r *rig) try(method, path, contentType, body string, header ...string) (*an
 		return nil, err
 	}
 	route, params, err := r.router.FindRoute(req)
+	if err != nil && resp.StatusCode < 300 {
+		r.t.Errorf("%s %s is answered and not in docs/openapi.yaml: %v", method, path, err)
+	}
 	if err == nil {
 		in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route}
+		req.Body = io.NopCloser(strings.NewReader(body))
+		if err := openapi3filter.ValidateRequest(r.t.Context(), in); err != nil && resp.StatusCode < 300 {
+			r.t.Errorf("%s %s %s is accepted, but not by docs/openapi.yaml: %v", method, path, body, err)
+		}
 		err = openapi3filter.ValidateResponse(r.t.Context(), &openapi3filter.ResponseValidationInput{
 			RequestValidationInput: in, Status: resp.StatusCode, Header: resp.Header,
 			Body: io.NopCloser(bytes.NewReader(data)), Options: &openapi3filter.Options{IncludeResponseStatus: true},

@@ -17,10 +17,13 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/policy"
@@ -72,6 +75,7 @@ type Server struct {
 	config Config
 	log    *zap.Logger
 	peers  *peerLimits
+	names  *names
 	http   *http.Server
 
 	stopping context.Context // ends long polls
@@ -83,7 +87,7 @@ func New(core Core, config Config, logger *zap.Logger) *Server {
 	if config.ReadTimeout == 0 {
 		config.ReadTimeout = readTimeout
 	}
-	s := &Server{core: core, config: config, log: logger, peers: newPeerLimits(config)}
+	s := &Server{core: core, config: config, log: logger, peers: newPeerLimits(config), names: newNames()}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s.routes(),
@@ -101,11 +105,18 @@ func New(core Core, config Config, logger *zap.Logger) *Server {
 // Serve accepts connections of l, a listener of Unix stream sockets, until
 // Shutdown. It then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(&peerListener{Listener: l, limits: s.peers, names: newNames(), log: s.log})
+	err := s.http.Serve(&peerListener{Listener: l, limits: s.peers, log: sampled(s.log)})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
+}
+
+// sampled lets through ten lines of a kind in a second.
+func sampled(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 10, 0)
+	}))
 }
 
 // Shutdown ends long polls, lets other requests finish until ctx ends, and
@@ -141,9 +152,9 @@ func (s *Server) paths() map[string]route {
 // against.
 func Routes() []string {
 	var out []string
-	for path, methods := range new(Server).paths() {
+	for pattern, methods := range new(Server).paths() {
 		for method := range methods {
-			out = append(out, method+" "+path)
+			out = append(out, method+" "+pattern)
 		}
 	}
 	slices.Sort(out)
@@ -152,11 +163,19 @@ func Routes() []string {
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range s.paths() {
-		mux.Handle(path, s.handle(methods))
+	for pattern, methods := range s.paths() {
+		mux.Handle(pattern, s.handle(methods))
 	}
-	mux.Handle("/", s.handle(nil))
-	return mux
+	nothing := s.handle(nil)
+	mux.Handle("/", nothing)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would answer a path such as //v1/keys by a redirect of its own.
+		if r.URL.Path != path.Clean(r.URL.Path) {
+			nothing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // handle is what every request goes through.
@@ -164,6 +183,12 @@ func (s *Server) handle(methods route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if defect := recover(); defect != nil {
+				s.log.Error("defect: please report it", zap.Any("panic", defect), zap.String("path", r.URL.Path), zap.Stack("stack"))
+				s.writeError(w, r, errDefect)
+			}
+		}()
 		if err := s.dispatch(w, r, methods); err != nil {
 			s.writeError(w, r, err)
 		}
@@ -175,7 +200,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, methods route)
 	if !ok {
 		return errUnknownPeer
 	}
-	if wait := s.peers.admit(p.identity.UID); wait > 0 {
+	if wait := s.peers.admit(p.uid); wait > 0 {
 		return &tooManyError{wait}
 	}
 	if methods == nil {
@@ -188,5 +213,22 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, methods route)
 	if r.Method != http.MethodPost && r.ContentLength != 0 {
 		return badBody("found a body, want none for %s", r.Method)
 	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return badBody("the query %q cannot be read: %v", r.URL.RawQuery, err)
+	}
 	return h(w, r)
+}
+
+// caller names the peer of a request, for a decision about it.
+func (s *Server) caller(r *http.Request) (policy.Identity, error) {
+	p, ok := peerFrom(r.Context())
+	if !ok {
+		return policy.Identity{}, errUnknownPeer
+	}
+	id, err := s.names.identity(p)
+	if err != nil {
+		s.log.Error("a peer cannot be named", zap.Uint32("uid", p.uid), zap.Error(err))
+		return policy.Identity{}, &namelessError{p.uid, err}
+	}
+	return id, nil
 }

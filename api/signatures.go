@@ -25,8 +25,11 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, _ := peerFrom(r.Context())
-	req, err := s.core.Submit(r.Context(), sub, p.identity, r.Header.Get("Idempotency-Key"))
+	who, err := s.caller(r)
+	if err != nil {
+		return err
+	}
+	req, err := s.core.Submit(r.Context(), sub, who, r.Header.Get("Idempotency-Key"))
 	if err != nil {
 		return err
 	}
@@ -109,8 +112,11 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err := newQuery(r).done(); err != nil {
 		return err
 	}
-	p, _ := peerFrom(r.Context())
-	req, err := s.core.Cancel(r.Context(), r.PathValue("id"), p.identity)
+	who, err := s.caller(r)
+	if err != nil {
+		return err
+	}
+	req, err := s.core.Cancel(r.Context(), r.PathValue("id"), who)
 	if err != nil {
 		return err
 	}
@@ -126,7 +132,7 @@ func summary(r *signer.Request) wire.Signature {
 		Requester: wire.Requester{UID: r.Requester.UID, User: r.Requester.User},
 		Rule:      r.Decision.Rule, PolicyHash: r.Decision.PolicyHash, Reason: reason(r),
 		SubmittedAt: r.SubmittedAt, UpdatedAt: r.UpdatedAt,
-		Key: r.Key, KeyID: r.KeyID,
+		Key: r.Key, KeyID: r.KeyID, FileCount: r.FileCount,
 	}
 }
 
@@ -151,8 +157,7 @@ func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status i
 	}
 	if res := req.Result; res != nil {
 		out.Checksum = res.Checksum.Checksum(req.Submission.Format)
-		p, _ := peerFrom(r.Context())
-		if p.identity.UID == req.Requester.UID || p.identity.UID == 0 {
+		if p, ok := peerFrom(r.Context()); ok && (p.uid == req.Requester.UID || p.uid == 0) {
 			out.SessionKey = res.SessionKey.String()
 		}
 		for i, sig := range res.Files {

@@ -10,6 +10,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -35,6 +36,7 @@ const (
 	LeafQuarantined LeafType = "quarantined" // a key made a wrong signature
 	LeafReleased    LeafType = "released"    // an operator ended a quarantine
 	LeafPolicy      LeafType = "policy"      // another policy came into force
+	LeafClock       LeafType = "clock"       // an operator accepted that time begins again earlier
 )
 
 // Leaf is one entry of the log: one line of JSON, in the order of these fields.
@@ -85,10 +87,13 @@ func (l *Leaf) Encode() ([]byte, error) {
 	c := *l
 	c.Version = 1
 	c.Time = l.Time.UTC().Truncate(time.Microsecond)
-	b, err := json.Marshal(&c)
-	if err != nil {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // entries are read by people, and "<" is one byte then
+	if err := enc.Encode(&c); err != nil {
 		return nil, fmt.Errorf("audit: encoding a %q leaf: %w", l.Type, err)
 	}
+	b := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	if len(b) > MaxLeaf {
 		return nil, fmt.Errorf("audit: a %q leaf has %d bytes, want at most %d", l.Type, len(b), MaxLeaf)
 	}

@@ -153,7 +153,17 @@ func New(rules []Rule) (*Policy, error) {
 func (p *Policy) Hash() string { return p.hash }
 
 // Decide returns the decision of the first rule that matches.
+//
+// A requester without a user name is denied before any rule is asked: rules speak
+// of names, and a rule that denies somebody must not be escaped by having none.
 func (p *Policy) Decide(r Request) Decision {
+	if r.Requester.User == "" {
+		return Decision{
+			Effect:     Deny,
+			Reason:     fmt.Sprintf("%s has no user name on this machine, and rules speak of names; give it one", r.Requester),
+			PolicyHash: p.hash,
+		}
+	}
 	for _, rule := range p.rules {
 		if !rule.matches(r) {
 			continue
@@ -184,8 +194,7 @@ func (r *Rule) matchesRequester(id Identity) bool {
 	if len(r.Users) == 0 && len(r.Groups) == 0 {
 		return true
 	}
-	// A uid without a name matches no user glob, not even "*": fail closed.
-	if id.User != "" && len(r.Users) > 0 && anyMatch(r.Users, id.User) {
+	if len(r.Users) > 0 && anyMatch(r.Users, id.User) {
 		return true
 	}
 	if len(r.Groups) > 0 {

@@ -43,7 +43,8 @@ func TestDecide(t *testing.T) {
 		{"deny without a message", "com.closed.app", "production", alice, Deny, "closed", `rule "closed" denies it`},
 		{"prefix is not a match", "com.acme.shop.evil", "production", alice, Deny, "", ""},
 		{"case matters", "com.ACME.shop", "staging", ci, Deny, "", ""},
-		{"a uid without a name is not any user", "com.named.app", "x", Identity{UID: 7}, Deny, "", `no rule matches app "com.named.app", channel "x" and requester uid 7`},
+		{"a uid without a name is not any user", "com.named.app", "x", Identity{UID: 7}, Deny, "", "uid 7 has no user name on this machine, and rules speak of names; give it one"},
+		{"having no name escapes no denial", "com.acme.shop", "production", Identity{UID: 7, Groups: []string{"release"}}, Deny, "", ""},
 		{"user name is not a group", "com.acme.shop", "production", Identity{UID: 9, User: "release"}, Deny, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,6 @@ type Config struct {
 // Signer is the core of the daemon. Make one with [New], then call Start.
 type Signer struct {
 	config Config
-	policy atomic.Pointer[policy.Policy]
 	keys   *keyring
 	store  Store
 	clock  Clock
@@ -37,7 +36,14 @@ type Signer struct {
 
 	started time.Time
 	running atomic.Bool // the "started" entry is in the log
-	writing health      // how the last write to the state went
+	denials denials
+
+	// policy is changed under deciding's lock, and decisions are recorded under
+	// its read lock: the log has the change before what was decided by it.
+	deciding sync.RWMutex
+	policy   atomic.Pointer[policy.Policy]
+
+	writing health // how the last write to the state went
 
 	signing  sync.WaitGroup     // requests on their way through execute
 	watching sync.WaitGroup     // everything else that runs in the background
@@ -61,6 +67,10 @@ func New(config Config, store Store, clock Clock, log *zap.Logger) (*Signer, err
 	}
 	s.policy.Store(config.Policy)
 	s.life, s.end = context.WithCancel(context.Background())
+	for _, k := range keys.byName {
+		k.spawn = s.spawn
+		k.condemn = func(reason string) { s.condemn(k, reason) }
+	}
 	return s, nil
 }
 
@@ -76,7 +86,7 @@ func (s *Signer) Start(ctx context.Context) error {
 	}
 	for name, reason := range quarantined {
 		if k := s.keys.byName[name]; k != nil {
-			k.set(KeyQuarantined, reason)
+			k.become(KeyQuarantined, reason, nil)
 			k.log.Error("key is in quarantine", zap.String("reason", reason))
 		}
 	}
@@ -87,16 +97,28 @@ func (s *Signer) Start(ctx context.Context) error {
 	if err := s.recordStart(ctx); err != nil {
 		s.log.Error("nothing is signed yet: the audit log cannot be written", zap.Error(err))
 	}
-	s.watching.Go(func() {
+	s.spawn(func(life context.Context) {
 		if !s.awaitStart() {
 			return
 		}
 		for _, k := range s.keys.sorted() {
-			s.watching.Go(func() { k.watch(s.life) })
+			s.spawn(k.watch)
 		}
 		s.resume(unfinished)
 	})
 	return nil
+}
+
+// spawn runs fn in the background, unless the daemon is stopping. Close waits for
+// it after life has ended.
+func (s *Signer) spawn(fn func(life context.Context)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.watching.Go(func() { fn(s.life) })
+	return true
 }
 
 // startLeafKey is a key in the log entry of a start.
@@ -148,18 +170,17 @@ func (s *Signer) awaitStart() bool {
 // SetPolicy puts another policy in force, from the next decision on, if the log
 // can say so. Otherwise the old one stays.
 func (s *Signer) SetPolicy(ctx context.Context, p *policy.Policy) error {
-	old := s.policy.Load()
+	s.deciding.Lock()
+	defer s.deciding.Unlock()
 	err := s.update(ctx, func(tx Tx) error {
 		_, err := tx.Append(&audit.Leaf{Type: audit.LeafPolicy, Time: s.clock.Now(), Policy: p.Hash()})
-		if err == nil {
-			s.policy.Store(p) // decisions are made in transactions, so in the order of the log
-		}
 		return err
 	})
 	if err != nil {
-		s.policy.CompareAndSwap(p, old)
+		return storeError(err)
 	}
-	return storeError(err)
+	s.policy.Store(p)
+	return nil
 }
 
 // Close takes no new requests, waits until ctx ends for those whose key answers,

@@ -21,6 +21,7 @@ const (
 	KindConflict            // the request is in a state that does not allow it
 	KindKeyReuse            // an idempotency key was used for something else
 	KindBusy                // the key's queue is full
+	KindTooMany             // the requester was denied too often lately
 	KindKeyUnavailable      // the key's backend cannot be reached
 	KindKeyUnusable         // the key cannot be used until an operator acts
 	KindStore               // the state cannot be written

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,9 @@ import (
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/capgo"
 )
+
+// maxLeafGroups is how many of the requester's groups an entry names.
+const maxLeafGroups = 64
 
 // requestLeaf is the log entry for a request's move to the state it is in now.
 func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, error) {
@@ -21,15 +25,19 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 		Key: r.Key, KeyFingerprint: r.KeyFingerprint,
 	}
 	if len(s.Labels) > 0 {
-		labels, err := json.Marshal(s.Labels) // sorts the names
-		if err != nil {
+		var labels bytes.Buffer
+		enc := json.NewEncoder(&labels) // sorts the names
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(s.Labels); err != nil {
 			return nil, fmt.Errorf("labels of request %s: %w", r.ID, err)
 		}
-		leaf.Labels = labels
+		leaf.Labels = labels.Bytes()
 	}
 	switch typ {
 	case audit.LeafAuthorized, audit.LeafDenied:
-		leaf.Requester, leaf.Decision = &r.Requester, &r.Decision
+		who := r.Requester
+		who.Groups = who.Groups[:min(len(who.Groups), maxLeafGroups)]
+		leaf.Requester, leaf.Decision = &who, &r.Decision
 	case audit.LeafSigned:
 		leaf.Custody = r.Result.Custody
 		leaf.ChecksumSHA256 = hashSignatures(r.Result.Checksum)

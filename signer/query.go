@@ -168,10 +168,7 @@ func (s *Signer) Status(ctx context.Context) *Status {
 // well, and the clock and the database would take another. It writes nothing.
 func (s *Signer) probeStore(ctx context.Context) error {
 	if err := s.writing.last(); err != nil {
-		return err
-	}
-	if !s.running.Load() {
-		return errors.New("the audit log could not be written since the start; nothing is signed")
+		return fmt.Errorf("the last write failed, the next request tries again: %w", err)
 	}
 	errProbe := errors.New("probe")
 	err := s.update(ctx, func(tx Tx) error {
@@ -180,8 +177,11 @@ func (s *Signer) probeStore(ctx context.Context) error {
 		}
 		return errProbe // takes the entry back
 	})
-	if errors.Is(err, errProbe) {
-		return nil
+	if !errors.Is(err, errProbe) {
+		return storeError(err)
 	}
-	return storeError(err)
+	if !s.running.Load() {
+		return errors.New("the start is not in the log yet; nothing is signed")
+	}
+	return nil
 }

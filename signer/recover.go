@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"fmt"
 
 	"go.uber.org/zap"
 )
@@ -29,22 +30,36 @@ func (s *Signer) authorized(ctx context.Context) ([]*Request, error) {
 }
 
 // resume finishes what was authorized before the last stop. The decision stands:
-// it was spent when it was recorded. What changed is checked: the key must still
-// be the one that was decided about.
+// it was spent when it was recorded, and the log says so. What could have changed
+// is checked: the key must still be the one that was decided about, and the app's.
 func (s *Signer) resume(requests []*Request) {
 	for _, r := range requests {
-		key := s.keys.byName[r.Key]
+		key := s.keys.byApp[r.Submission.AppID]
 		if s.begin() != nil {
 			return
 		}
 		s.watch.open(r.ID)
 		if key == nil || key.Pin.Fingerprint() != r.KeyFingerprint {
-			s.finish(r, Failed, "its key "+r.Key+" ("+r.KeyFingerprint+") is no longer configured")
-			s.signing.Done()
+			go func() {
+				defer s.signing.Done()
+				s.finish(r, nil, Failed, fmt.Sprintf("its key %s (%s) no longer signs for %s", r.Key, r.KeyFingerprint, r.Submission.AppID))
+			}()
 			continue
 		}
-		s.log.Info("request is taken up again", zap.String("id", r.ID))
-		key.rejoin()
-		go s.execute(r, key)
+		place := key.rejoin(r.Requester.UID, r.FileCount+2)
+		go s.resumeOne(r.ID, place)
 	}
+}
+
+// resumeOne reads the whole request and executes it.
+func (s *Signer) resumeOne(id string, p *place) {
+	whole, err := s.store.Request(s.life, id)
+	if err != nil {
+		s.log.Error("request cannot be taken up again; the next start tries", zap.String("id", id), zap.Error(err))
+		p.leave()
+		s.signing.Done()
+		return
+	}
+	s.log.Info("request is taken up again", zap.String("id", id))
+	s.execute(whole, p)
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +57,11 @@ type faultyKey struct {
 	fault   func() error // fails Sign
 	spoil   func([]capgo.Signature) []capgo.Signature
 	block   chan struct{} // Sign waits for it to be closed
+	deaf    chan struct{} // the same, also when the call's context has ended
+
+	spoilCheck bool         // wrong signatures in checks only
+	hang       bool         // Inspect does not answer
+	inspected  atomic.Int32 // calls of Inspect
 }
 
 func (k *faultyKey) with(fn func(*faultyKey)) {
@@ -71,7 +78,7 @@ func (k *faultyKey) used() int {
 
 func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error) {
 	k.mu.Lock()
-	fault, spoil, block, private := k.fault, k.spoil, k.block, k.private
+	fault, spoil, block, deaf, spoilCheck, private := k.fault, k.spoil, k.block, k.deaf, k.spoilCheck, k.private
 	isCheck := len(payloads) == 1 && payloads[0].Kind() == capgo.KindSession
 	k.mu.Unlock()
 	if block != nil && !isCheck {
@@ -80,6 +87,9 @@ func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	if deaf != nil && !isCheck {
+		<-deaf
 	}
 	if fault != nil {
 		if err := fault(); err != nil {
@@ -99,6 +109,9 @@ func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo
 		out[i] = capgo.Signature(s)
 	}
 	if isCheck {
+		if spoilCheck {
+			out[0][9] ^= 1
+		}
 		return out, nil
 	}
 	k.with(func(k *faultyKey) { k.uses += len(payloads) })
@@ -108,9 +121,14 @@ func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo
 	return out, nil
 }
 
-func (k *faultyKey) Inspect(context.Context) (*signer.Evidence, error) {
+func (k *faultyKey) Inspect(ctx context.Context) (*signer.Evidence, error) {
+	k.inspected.Add(1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if k.fault != nil {
 		if err := k.fault(); err != nil {
 			return nil, err
@@ -206,7 +224,11 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: t.TempDir(), clock: new(movableClock), key: &faultyKey{private: testKey(), custody: signer.NonExtractable}}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: dir, clock: new(movableClock), key: &faultyKey{private: testKey(), custody: signer.NonExtractable}}
 	if r.logKey, err = note.NewSigner(skey); err != nil {
 		t.Fatal(err)
 	}

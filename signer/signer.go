@@ -67,11 +67,16 @@ type Submission struct {
 }
 
 // Request is the durable record of a submission and all that became of it.
+//
+// The files of a delta update can be many megabytes. Only [Store.Request] returns
+// them, with their signatures; everywhere else Submission.Files and Result.Files
+// are empty. Of a denied request they are not kept at all.
 type Request struct {
 	ID         string
 	Seq        int64 // order of submission, from 1; set by the store
 	State      State
 	Submission Submission
+	FileCount  int // of the submission
 	Requester  policy.Identity
 	Decision   policy.Decision
 	// Fingerprint identifies requester, submission and key: the same
@@ -182,9 +187,10 @@ type Store interface {
 	// not block, and must not use the Store or keep the Tx.
 	Update(ctx context.Context, fn func(Tx) error) error
 
-	// Request returns a request as last committed, or [ErrNotFound].
+	// Request returns a request as last committed, with its files, or
+	// [ErrNotFound].
 	Request(ctx context.Context, id string) (*Request, error)
-	// Requests lists requests in falling order of Seq.
+	// Requests lists requests in falling order of Seq, without their files.
 	Requests(ctx context.Context, f Filter) ([]*Request, error)
 
 	// Receipt returns the proof that the leaf at index is in the log. The same
@@ -208,14 +214,20 @@ type Tx interface {
 	// ByIdempotencyKey returns the request that this uid made under this key, or
 	// [ErrNotFound].
 	ByIdempotencyKey(uid uint32, key string) (*Request, error)
-	// Insert adds a request and sets its Seq.
+	// Insert adds a request, with its files and under its IdempotencyKey if it has
+	// one, and sets its Seq.
 	Insert(r *Request) error
+	// Name lets the request with this id be found under one more idempotency
+	// key of its requester.
+	Name(uid uint32, key, id string) error
 	// Move replaces the request that has r's ID, which must still be in state
-	// from: otherwise it fails with [ErrMoved].
+	// from: otherwise it fails with [ErrMoved]. The files that were inserted
+	// stay; their signatures are added if r has them.
 	Move(r *Request, from State) error
 	// Append adds a leaf to the audit log and returns its index. It fails with
 	// [ErrClockBack] if leaf.Time is more than [ClockTolerance] before that of
-	// the leaf before it; within the tolerance it takes the earlier leaf's time.
+	// the leaf before it, unless the leaf says just that ([audit.LeafClock]);
+	// within the tolerance it takes the earlier leaf's time.
 	Append(leaf *audit.Leaf) (index int64, err error)
 	// Quarantine records that a key must not be used, and why.
 	Quarantine(key, reason string) error

@@ -25,8 +25,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func bubble(t *testing.T, fn func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
+		defer func() {
+			if r.store != nil {
+				r.stop()
+			}
+		}()
 		fn(t, r)
-		r.stop()
 	})
 }
 
@@ -340,7 +344,7 @@ func TestAuthorizedRequestFailsIfItsKeyIsNoLongerTheSame(t *testing.T) {
 		r.start()
 		synctest.Wait()
 		got, err := r.core.Wait(t.Context(), req.ID)
-		if err != nil || got.State != signer.Failed || !strings.Contains(got.Reason, "no longer configured") {
+		if err != nil || got.State != signer.Failed || !strings.Contains(got.Reason, "no longer signs for") {
 			t.Fatalf("got %+v, %v, want it failed with the reason", got, err)
 		}
 	})
@@ -487,37 +491,43 @@ func TestAcceptedRequestFailsAtTheTimeout(t *testing.T) {
 
 func TestFullQueueIsBusy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.config.Keys[0].Queue = 3
+		r.config.Keys[0].Queue = 4
 		r.start()
 		r.mustSubmit(submission(), bob)
 		block := make(chan struct{})
 		r.key.with(func(k *faultyKey) { k.block = block })
-		for i := range 3 {
+		version := func(v string) signer.Submission {
 			sub := submission()
-			sub.Version = fmt.Sprintf("2.0.%d", i)
-			if _, err := r.core.Submit(t.Context(), sub, alice, ""); err != nil {
+			sub.Version = v
+			return sub
+		}
+		busy := func(v string, who policy.Identity, want string) {
+			t.Helper()
+			before := len(r.requests())
+			_, err := r.core.Submit(t.Context(), version(v), who, "")
+			if e := wantKind(t, err, signer.KindBusy); e.Retry == 0 || !strings.Contains(e.Detail, want) {
+				t.Errorf("got %q, retry %s, want %q and a time", e.Detail, e.Retry, want)
+			}
+			if len(r.requests()) != before {
+				t.Error("a request was recorded that was turned away")
+			}
+		}
+		submit := func(v string, who policy.Identity) {
+			t.Helper()
+			if _, err := r.core.Submit(t.Context(), version(v), who, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
-		before := len(r.requests())
-		sub := submission()
-		sub.Version = "3.0.0"
-		_, err := r.core.Submit(t.Context(), sub, alice, "")
-		if e := wantKind(t, err, signer.KindBusy); e.Retry == 0 {
-			t.Error("no time to try again")
-		}
-		if len(r.requests()) != before {
-			t.Error("a request was recorded that was turned away")
-		}
-		// A request that is in the queue already is not turned away.
-		sub.Version = "2.0.2"
-		if _, err := r.core.Submit(t.Context(), sub, alice, ""); err != nil {
-			t.Errorf("a retry of a queued request: %v", err)
-		}
+		submit("2.0.0", alice)
+		submit("2.0.1", alice)
+		busy("2.0.2", alice, "requests of yours") // half of the places are for others
+		submit("2.0.0", bob)
+		submit("2.0.1", bob)
+		busy("2.0.2", policy.Identity{UID: 9, User: "alice"}, "4 requests wait")
+		submit("2.0.1", alice) // a request that is in the queue already is not turned away
 		close(block)
-		sub.Version = "3.0.0"
 		synctest.Wait()
-		if got := r.mustSubmit(sub, alice); got.State != signer.Signed {
+		if got := r.mustSubmit(version("3.0.0"), alice); got.State != signer.Signed {
 			t.Errorf("after the queue was worked off: %s", got.State)
 		}
 	})

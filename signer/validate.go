@@ -89,8 +89,8 @@ func checkLabels(labels map[string]string) error {
 		if err := checkName(k, maxLabelKey); err != nil {
 			return invalid("/labels", "name of a label: %v", err)
 		}
-		if len(v) > maxLabelValue || !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) {
-			return invalid("/labels", "value of %q: want at most %d bytes of UTF-8 without control characters", k, maxLabelValue)
+		if len(v) > maxLabelValue || !utf8.ValidString(v) || strings.ContainsFunc(v, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			return invalid("/labels", "value of %q: want at most %d bytes of UTF-8 that can be printed", k, maxLabelValue)
 		}
 	}
 	return nil

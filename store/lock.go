@@ -1,20 +1,21 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// lockName is the file in the state directory whose lock means "in use". The
-// kernel drops the lock when its holder dies, however it dies.
-const lockName = "lock"
+// pidName is the file in the state directory that says who holds the lock. The
+// lock is on the directory itself, so that no removed or renamed file can undo
+// it, and the kernel drops it when its holder dies, however it dies.
+const pidName = "pid"
 
 // LockedError says that another process has the state directory.
 type LockedError struct {
@@ -34,35 +35,47 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("state directory %s is in use by %s: only one daemon may use it; stop that one first, or give this one a state_dir of its own", e.Dir, who)
 }
 
-type dirLock struct{ file *os.File }
+type dirLock struct{ dir *os.File }
 
-func lockDir(dir string) (*dirLock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+// lockDir takes the lock. It refuses a directory that others could change.
+func lockDir(path string) (_ *dirLock, err error) {
+	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
+		return nil, fmt.Errorf("state_dir: %w; make it with: install -d -m 700 -o USER %s", err, path)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, dir.Close())
+		}
+	}()
+	info, err := dir.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; int(uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("state_dir: %s belongs to uid %d with mode %04o, want uid %d and mode 0700: chown %d %s && chmod 700 %s",
+			path, uid, info.Mode().Perm(), os.Geteuid(), os.Geteuid(), path, path)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	pidFile := filepath.Join(path, pidName)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		locked := &LockedError{Dir: dir}
-		locked.PID, locked.Command = holder(f)
-		return nil, errors.Join(locked, f.Close())
+		locked := &LockedError{Dir: path}
+		locked.PID, locked.Command = holder(pidFile)
+		return nil, locked
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("state directory: locking %s: %w", f.Name(), err), f.Close())
+		return nil, fmt.Errorf("state_dir: locking %s: %w", path, err)
 	}
 	// The pid is only a hint for the message above: failing to write it, on a
 	// full disk, is no reason not to start.
-	if f.Truncate(0) == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	return &dirLock{f}, nil
+	_ = os.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	return &dirLock{dir}, nil
 }
 
-// holder reads who wrote the lock file.
-func holder(f *os.File) (pid int, command string) {
-	buf := make([]byte, 32)
-	n, _ := f.ReadAt(buf, 0)
-	pid, err := strconv.Atoi(string(bytes.TrimSpace(buf[:n])))
+// holder reads who wrote the pid file.
+func holder(pidFile string) (pid int, command string) {
+	text, _ := os.ReadFile(pidFile)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || pid <= 0 {
 		return 0, ""
 	}
@@ -70,4 +83,4 @@ func holder(f *os.File) (pid int, command string) {
 	return pid, strings.TrimSpace(string(comm))
 }
 
-func (l *dirLock) release() error { return l.file.Close() }
+func (l *dirLock) release() error { return l.dir.Close() }

@@ -94,7 +94,9 @@ func (l *logWriter) writeFirst(ctx context.Context, tree tlog.Tree) error {
 }
 
 func (l *logWriter) append(ctx context.Context, leaf *audit.Leaf) (int64, error) {
-	if back := l.last.Sub(leaf.Time); back > signer.ClockTolerance {
+	if back := l.last.Sub(leaf.Time); leaf.Type == audit.LeafClock {
+		// An operator says that this is the time from now on.
+	} else if back > signer.ClockTolerance {
 		return 0, fmt.Errorf("%w: it shows %s, the newest log entry was made at %s, %s later; set the clock right",
 			signer.ErrClockBack, leaf.Time.UTC().Format(time.RFC3339), l.last.UTC().Format(time.RFC3339), back.Round(time.Second))
 	} else if back > 0 {

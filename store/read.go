@@ -15,8 +15,13 @@ const (
 
 // Request implements [signer.Store].
 func (s *Store) Request(ctx context.Context, id string) (*signer.Request, error) {
-	r, err := scanRequest(s.readDB.QueryRowContext(ctx, `SELECT seq, record FROM requests WHERE id = ?`, id))
-	return r, sqlError(err)
+	var files, signatures []byte
+	row := s.readDB.QueryRowContext(ctx, `SELECT seq, record, files, file_signatures FROM requests WHERE id = ?`, id)
+	r, err := scanRequest(row, &files, &signatures)
+	if err != nil {
+		return nil, sqlError(err)
+	}
+	return r, addFiles(r, files, signatures)
 }
 
 // Requests implements [signer.Store].

@@ -9,8 +9,9 @@ import (
 // schemaVersion is kept in PRAGMA user_version.
 const schemaVersion = 1
 
-// schema is the database of version 1. A request is stored as one JSON record;
-// the columns beside it are what it is looked up by. A leaf's hashes are those
+// schema is the database of version 1. A request is stored as one JSON record,
+// and its files, which can be megabytes, in columns that only a look at the whole
+// request reads; the other columns are what it is looked up by. A leaf's hashes are those
 // that it completes in the tree, from its own up, 32 bytes each: see storedHash.
 // The log is append-only; triggers hold the daemon itself to that.
 const schema = `
@@ -19,14 +20,20 @@ CREATE TABLE requests (
 	id              TEXT NOT NULL UNIQUE,
 	state           TEXT NOT NULL,
 	app_id          TEXT NOT NULL,
-	uid             INTEGER NOT NULL,
 	fingerprint     TEXT NOT NULL,
-	idempotency_key TEXT,
-	record          BLOB NOT NULL
+	record          BLOB NOT NULL, -- JSON
+	files           BLOB,          -- JSON
+	file_signatures BLOB           -- 256 bytes each
 ) STRICT;
-CREATE INDEX requests_unfinished ON requests (state, seq) WHERE state IN ('pending', 'authorized');
+CREATE INDEX requests_state ON requests (state, seq);
+CREATE INDEX requests_app ON requests (app_id, seq);
 CREATE INDEX requests_fingerprint ON requests (fingerprint, seq);
-CREATE UNIQUE INDEX requests_idempotency ON requests (uid, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE TABLE idempotency (
+	uid INTEGER NOT NULL,
+	key TEXT NOT NULL,
+	seq INTEGER NOT NULL REFERENCES requests,
+	PRIMARY KEY (uid, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leaves (
 	idx    INTEGER PRIMARY KEY,

@@ -11,8 +11,8 @@ type statements struct {
 	begin, commit, rollback        *sql.Stmt
 	savepoint, rollbackTo, release *sql.Stmt
 
-	byID, byFingerprint, byIdempotencyKey *sql.Stmt
-	insertRequest, moveRequest            *sql.Stmt
+	byID, byFingerprint, byIdempotencyKey  *sql.Stmt
+	insertRequest, insertName, moveRequest *sql.Stmt
 
 	insertLeaf, insertCheckpoint, selectHash *sql.Stmt
 
@@ -35,9 +35,10 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		{&s.release, `RELEASE job`},
 		{&s.byID, `SELECT seq, record FROM requests WHERE id = ?`},
 		{&s.byFingerprint, `SELECT seq, record FROM requests WHERE fingerprint = ? ORDER BY seq DESC LIMIT 1`},
-		{&s.byIdempotencyKey, `SELECT seq, record FROM requests WHERE uid = ? AND idempotency_key = ?`},
-		{&s.insertRequest, `INSERT INTO requests (id, state, app_id, uid, fingerprint, idempotency_key, record) VALUES (?, ?, ?, ?, ?, ?, ?)`},
-		{&s.moveRequest, `UPDATE requests SET state = ?, record = ? WHERE id = ? AND state = ?`},
+		{&s.byIdempotencyKey, `SELECT r.seq, r.record FROM idempotency i JOIN requests r ON r.seq = i.seq WHERE i.uid = ? AND i.key = ?`},
+		{&s.insertRequest, `INSERT INTO requests (id, state, app_id, fingerprint, record, files) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.insertName, `INSERT INTO idempotency (uid, key, seq) SELECT ?, ?, seq FROM requests WHERE id = ?`},
+		{&s.moveRequest, `UPDATE requests SET state = ?, record = ?, file_signatures = ? WHERE id = ? AND state = ?`},
 		{&s.insertLeaf, `INSERT INTO leaves (idx, entry, hashes) VALUES (?, ?, ?)`},
 		{&s.selectHash, selectHash},
 		{&s.insertCheckpoint, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`},

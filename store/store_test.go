@@ -54,6 +54,16 @@ func newLogKeys(t testing.TB) logKeys {
 	return logKeys{s, v}
 }
 
+// stateDir is a folder as the daemon wants it.
+func stateDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func (k logKeys) options(dir string) Options {
 	return Options{Dir: dir, LogSigner: k.signer, LogVerifier: k.verifier}
 }
@@ -90,11 +100,15 @@ func insert(r *signer.Request) func(signer.Tx) error {
 }
 
 func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
-	dir, keys := t.TempDir(), newLogKeys(t)
+	dir, keys := stateDir(t), newLogKeys(t)
 	s := openStore(t, keys.options(dir))
 	r := request("r1")
+	r.Submission.Files, r.FileCount = []signer.File{{Name: "index.html", Digest: capgo.Digest{4}}}, 1
 	r.Result = &signer.Result{Checksum: capgo.Signature{7}, SessionKey: capgo.WrappedKey{IV: capgo.IV{1}, Wrapped: capgo.Signature{2}}, Files: []capgo.Signature{{3}}}
 	if err := s.Update(t.Context(), insert(r)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx signer.Tx) error { return tx.Move(r, signer.Authorized) }); err != nil {
 		t.Fatal(err)
 	}
 	before, err := s.Receipt(t.Context(), r.LeafIndex)
@@ -132,7 +146,7 @@ func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
 
 func TestFailedUpdateLeavesNothing(t *testing.T) {
 	keys := newLogKeys(t)
-	s := openStore(t, keys.options(t.TempDir()))
+	s := openStore(t, keys.options(stateDir(t)))
 	boom := errors.New("boom")
 	err := s.Update(t.Context(), func(tx signer.Tx) error {
 		if err := insert(request("gone"))(tx); err != nil {
@@ -173,7 +187,7 @@ func logSize(t *testing.T, s *Store, keys logKeys) int64 {
 // One caller that fails must not take those with it that share its commit.
 func TestCallersOfOneCommitAreIsolated(t *testing.T) {
 	keys := newLogKeys(t)
-	s := openStore(t, keys.options(t.TempDir()))
+	s := openStore(t, keys.options(stateDir(t)))
 	// Hold the writer so that all others end up in one batch behind it.
 	hold, held := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -222,7 +236,7 @@ func TestCallersOfOneCommitAreIsolated(t *testing.T) {
 }
 
 func TestMoveNeedsTheStateItCameFrom(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	r := request("r1")
 	if err := s.Update(t.Context(), insert(r)); err != nil {
 		t.Fatal(err)
@@ -250,7 +264,7 @@ func TestMoveNeedsTheStateItCameFrom(t *testing.T) {
 }
 
 func TestLookups(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	a, b := request("a"), request("b")
 	a.Fingerprint, b.Fingerprint = "same", "same"
 	b.IdempotencyKey = "idem"
@@ -281,8 +295,116 @@ func TestLookups(t *testing.T) {
 	}
 }
 
+// A list, and what a decision looks up, must not carry megabytes of files.
+func TestFilesAreReadOnlyWithTheWholeRequest(t *testing.T) {
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
+	r := request("r1")
+	r.IdempotencyKey = "idem"
+	r.Submission.Files = []signer.File{{Name: "index.html", Digest: capgo.Digest{4}}}
+	if err := s.Update(t.Context(), insert(r)); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Requests(t.Context(), signer.Filter{})
+	if err != nil || len(list) != 1 || len(list[0].Submission.Files) != 0 {
+		t.Errorf("a list has %+v, %v, want the request without its files", list, err)
+	}
+	err = s.Update(t.Context(), func(tx signer.Tx) error {
+		for _, look := range []func() (*signer.Request, error){
+			func() (*signer.Request, error) { return tx.Request("r1") },
+			func() (*signer.Request, error) { return tx.ByFingerprint(r.Fingerprint) },
+			func() (*signer.Request, error) { return tx.ByIdempotencyKey(1000, "idem") },
+		} {
+			if got, err := look(); err != nil || len(got.Submission.Files) != 0 {
+				t.Errorf("a transaction sees %+v, %v, want the request without its files", got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Request(t.Context(), "r1"); err != nil || len(got.Submission.Files) != 1 {
+		t.Errorf("the whole request is %+v, %v, want its file", got, err)
+	}
+}
+
+func TestOneRequestUnderSeveralNames(t *testing.T) {
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
+	r := request("r1")
+	r.IdempotencyKey = "first"
+	if err := s.Update(t.Context(), insert(r)); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Update(t.Context(), func(tx signer.Tx) error { return tx.Name(1000, "second", "r1") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), func(tx signer.Tx) error {
+		for _, name := range []string{"first", "second"} {
+			if got, err := tx.ByIdempotencyKey(1000, name); err != nil || got.ID != "r1" {
+				t.Errorf("under %q: %v, %v, want r1", name, got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStateDirectoryOthersCanChangeIsRefused(t *testing.T) {
+	dir, keys := stateDir(t), newLogKeys(t)
+	if err := os.Chmod(dir, 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), keys.options(dir)); err == nil || !strings.Contains(err.Error(), "chmod 700") {
+		t.Errorf("got %v, want a refusal that says what to do", err)
+	}
+	if _, err := Open(t.Context(), keys.options(filepath.Join(dir, "missing"))); err == nil || !strings.Contains(err.Error(), "install -d -m 700") {
+		t.Errorf("a missing directory: got %v, want how to make it", err)
+	}
+}
+
+func TestRemovingFilesDoesNotUndoTheLock(t *testing.T) {
+	dir := stateDir(t)
+	l, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, pidName)); err != nil {
+		t.Fatal(err)
+	}
+	var locked *LockedError
+	if _, err := lockDir(dir); !errors.As(err, &locked) {
+		t.Errorf("got %v, want that it is still locked", err)
+	}
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The one entry that may be earlier than the one before it.
+func TestAcceptedClock(t *testing.T) {
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
+	appendLeaf := func(l *audit.Leaf) error {
+		return s.Update(t.Context(), func(tx signer.Tx) error { _, err := tx.Append(l); return err })
+	}
+	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start.AddDate(10, 0, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start}); !errors.Is(err, signer.ErrClockBack) {
+		t.Errorf("got %v, want ErrClockBack", err)
+	}
+	if err := appendLeaf(&audit.Leaf{Type: audit.LeafClock, Time: start}); err != nil {
+		t.Fatal(err)
+	}
+	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start.Add(time.Second)}); err != nil {
+		t.Errorf("after the clock was accepted: %v", err)
+	}
+}
+
 func TestRequestsFilters(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	for i := range 10 {
 		r := request(strconv.Itoa(i))
 		if i%2 == 0 {
@@ -321,7 +443,7 @@ func TestRequestsFilters(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	appendAt := func(at time.Time) (time.Time, error) {
 		var got time.Time
 		err := s.Update(t.Context(), func(tx signer.Tx) error {
@@ -348,7 +470,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestFullDatabaseRefusesAndHeals(t *testing.T) {
-	dir, keys := t.TempDir(), newLogKeys(t)
+	dir, keys := stateDir(t), newLogKeys(t)
 	o := keys.options(dir)
 	o.MaxPages = 40
 	s := openStore(t, o)
@@ -384,7 +506,7 @@ func TestFullDatabaseRefusesAndHeals(t *testing.T) {
 // The same while it stays open: space that comes back is used without a restart.
 func TestFullDatabaseHealsWithoutReopening(t *testing.T) {
 	keys := newLogKeys(t)
-	o := keys.options(t.TempDir())
+	o := keys.options(stateDir(t))
 	o.MaxPages = 40
 	s := openStore(t, o)
 	i := 0
@@ -413,7 +535,7 @@ func TestFullDatabaseHealsWithoutReopening(t *testing.T) {
 }
 
 func TestSecondProcessIsRefused(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "STORE_TEST_HOLD_LOCK="+dir)
 	stdin, err := cmd.StdinPipe()
@@ -463,7 +585,7 @@ func TestTamperingIsFoundAtOpen(t *testing.T) {
 		"a checkpoint dropped": `DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, keys := t.TempDir(), newLogKeys(t)
+			dir, keys := stateDir(t), newLogKeys(t)
 			s := openStore(t, keys.options(dir))
 			for i := range 7 {
 				if err := s.Update(t.Context(), insert(request(strconv.Itoa(i)))); err != nil {
@@ -484,7 +606,7 @@ func TestTamperingIsFoundAtOpen(t *testing.T) {
 }
 
 func TestLogIsAppendOnly(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	if err := s.Update(t.Context(), insert(request("r"))); err != nil {
 		t.Fatal(err)
 	}
@@ -496,7 +618,7 @@ func TestLogIsAppendOnly(t *testing.T) {
 }
 
 func TestAnotherLogKeyIsRefused(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	s := openStore(t, newLogKeys(t).options(dir))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -508,7 +630,7 @@ func TestAnotherLogKeyIsRefused(t *testing.T) {
 }
 
 func TestNewerSchemaIsRefused(t *testing.T) {
-	dir, keys := t.TempDir(), newLogKeys(t)
+	dir, keys := stateDir(t), newLogKeys(t)
 	s := openStore(t, keys.options(dir))
 	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA user_version=99"); err != nil {
 		t.Fatal(err)
@@ -522,7 +644,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 }
 
 func TestFilesAreNobodyElses(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	s := openStore(t, newLogKeys(t).options(dir))
 	if err := s.Update(t.Context(), insert(request("r"))); err != nil {
 		t.Fatal(err)
@@ -543,7 +665,7 @@ func TestFilesAreNobodyElses(t *testing.T) {
 }
 
 func TestDurabilityIsWhatTheInvariantNeeds(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2"} {
 		var got string
 		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil {
@@ -556,7 +678,7 @@ func TestDurabilityIsWhatTheInvariantNeeds(t *testing.T) {
 }
 
 func TestUseAfterClose(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(t.TempDir()))
+	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 func TestTreeIsThatOfTheCommittedEntries(t *testing.T) {
 	keys := newLogKeys(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		o := keys.options(t.TempDir())
+		o := keys.options(stateDir(t))
 		s := openStore(t, o)
 		var committed int64
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {

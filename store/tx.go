@@ -56,13 +56,26 @@ func (t *tx) Insert(r *signer.Request) error {
 	if err != nil {
 		return err
 	}
-	idem := sql.NullString{String: r.IdempotencyKey, Valid: r.IdempotencyKey != ""}
-	res, err := t.stmt.insertRequest.ExecContext(t.ctx, r.ID, string(r.State), r.Submission.AppID,
-		int64(r.Requester.UID), r.Fingerprint, idem, record)
+	files, err := encodeFiles(r.Submission.Files)
+	if err != nil {
+		return err
+	}
+	res, err := t.stmt.insertRequest.ExecContext(t.ctx, r.ID, string(r.State), r.Submission.AppID, r.Fingerprint, record, files)
 	if err != nil {
 		return t.fail(err)
 	}
 	if r.Seq, err = res.LastInsertId(); err != nil {
+		return t.fail(err)
+	}
+	if r.IdempotencyKey == "" {
+		return nil
+	}
+	return t.Name(r.Requester.UID, r.IdempotencyKey, r.ID)
+}
+
+// Name implements [signer.Tx].
+func (t *tx) Name(uid uint32, key, id string) error {
+	if _, err := t.stmt.insertName.ExecContext(t.ctx, int64(uid), key, id); err != nil {
 		return t.fail(err)
 	}
 	return nil
@@ -74,7 +87,7 @@ func (t *tx) Move(r *signer.Request, from signer.State) error {
 	if err != nil {
 		return err
 	}
-	res, err := t.stmt.moveRequest.ExecContext(t.ctx, string(r.State), record, r.ID, string(from))
+	res, err := t.stmt.moveRequest.ExecContext(t.ctx, string(r.State), record, encodeSignatures(r), r.ID, string(from))
 	if err != nil {
 		return t.fail(err)
 	}

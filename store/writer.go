@@ -169,6 +169,10 @@ func (w *writer) transact(batch []job, errs []error) error {
 		return abort(err)
 	}
 	if err := w.exec(ctx, w.stmt.commit); err != nil {
+		if !errors.Is(err, signer.ErrStoreFull) && !errors.Is(err, signer.ErrStoreBroken) {
+			// Only of a full disk is it sure that nothing was committed.
+			err = fmt.Errorf("%w: committing: %w; restart", signer.ErrStoreBroken, err)
+		}
 		return abort(err)
 	}
 	w.log.committed(checkpoint)

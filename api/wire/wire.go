@@ -49,8 +49,10 @@ type Signature struct {
 	KeyID     string `json:"key_id,omitempty"`     // first 20 characters of the public key's base64
 	PublicKey string `json:"public_key,omitempty"` // PKCS#1 PEM
 
-	// Files are in the order of the submission. A list leaves them out.
-	Files []File `json:"files,omitempty"`
+	// Files are in the order of the submission. A list leaves them out, and of a
+	// denied request they are not kept; FileCount is always there.
+	Files     []File `json:"files,omitempty"`
+	FileCount int    `json:"file_count,omitempty"`
 
 	// The result. SessionKey is shown to the requester's uid and to root only.
 	Checksum   string   `json:"checksum,omitempty"`
@@ -105,7 +107,7 @@ type Key struct {
 	PublicKey      string   `json:"public_key"`  // PKCS#1 PEM, as an app carries it
 	CustodyDemand  string   `json:"custody_demanded"`
 	Custody        *Custody `json:"custody,omitempty"` // absent while it could not be checked
-	State          string   `json:"state"`             // "ok", "unavailable", "unusable", "quarantined"
+	State          string   `json:"state"`             // "unchecked", "ok", "unavailable", "unusable", "quarantined"
 	Detail         string   `json:"detail,omitempty"`  // why it is not ok, and what to do
 	LastCheckedAt  string   `json:"last_checked_at,omitempty"`
 	WaitingInQueue int      `json:"waiting"` // requests that wait for this key
@@ -197,6 +199,7 @@ const (
 	ProblemKeyUnusable    = problemPrefix + "key-unusable"         // 503: an operator must act
 	ProblemStore          = problemPrefix + "state-not-writable"   // 503: e.g. disk full
 	ProblemClock          = problemPrefix + "clock"                // 503: clock behind the log
+	ProblemPeer           = problemPrefix + "caller-unknown"       // 503: the caller's names cannot be looked up
 	ProblemStopping       = problemPrefix + "stopping"             // 503: the daemon is going down
 	ProblemFailed         = problemPrefix + "failed"               // 500: the request could not be signed
 	ProblemInternal       = problemPrefix + "internal"             // 500
@@ -208,6 +211,6 @@ func Problems() []string {
 		ProblemInvalidBody, ProblemInvalidField, ProblemBodyTooLarge, ProblemMediaType, ProblemNotFound,
 		ProblemMethod, ProblemDenied, ProblemForbidden, ProblemNoKey, ProblemConflict, ProblemKeyReuse,
 		ProblemTooMany, ProblemBusy, ProblemKeyUnavailable, ProblemKeyUnusable, ProblemStore, ProblemClock,
-		ProblemStopping, ProblemFailed, ProblemInternal,
+		ProblemPeer, ProblemStopping, ProblemFailed, ProblemInternal,
 	}
 }

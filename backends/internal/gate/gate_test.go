@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -10,12 +11,14 @@ import (
 func TestCloseWaitsForThoseInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g gate.Gate
-		if !g.Enter() || !g.Enter() {
-			t.Fatal("an open gate lets nobody in")
-		}
-		closed := 0
 		for range 2 {
-			go func() { g.Close(); closed++ }()
+			if !g.Enter() {
+				t.Fatal("an open gate lets nobody in")
+			}
+		}
+		var closed atomic.Int32
+		for range 2 {
+			go func() { g.Close(); closed.Add(1) }()
 		}
 		synctest.Wait()
 		if g.Enter() {
@@ -23,13 +26,13 @@ func TestCloseWaitsForThoseInside(t *testing.T) {
 		}
 		g.Leave()
 		synctest.Wait()
-		if closed != 0 {
+		if closed.Load() != 0 {
 			t.Error("closed with somebody inside")
 		}
 		g.Leave()
 		synctest.Wait()
-		if closed != 2 {
-			t.Errorf("%d of 2 Close calls returned after the last one left", closed)
+		if closed.Load() != 2 {
+			t.Errorf("%d of 2 Close calls returned after the last one left", closed.Load())
 		}
 		g.Close()
 		if g.Enter() {
