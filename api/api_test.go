@@ -1,20 +1,11 @@
 package api_test
 
 import (
-	"bufio"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/bundlesign/bundlesign/api"
 	"github.com/bundlesign/bundlesign/api/wire"
@@ -71,83 +62,6 @@ func TestSubmitIsSignedAndProved(t *testing.T) {
 		if string(again.body) != string(a.body) {
 			t.Errorf("asking again gave another answer:\n%s\n%s", a.body, again.body)
 		}
-	}
-}
-
-func hashes(t *testing.T, in []string) []tlog.Hash {
-	t.Helper()
-	out := make([]tlog.Hash, len(in))
-	for i, s := range in {
-		b, err := base64.StdEncoding.DecodeString(s)
-		if err != nil || len(b) != tlog.HashSize {
-			t.Fatalf("hash %q: %v", s, err)
-		}
-		out[i] = tlog.Hash(b)
-	}
-	return out
-}
-
-func TestUpperCaseDigestIsNormalised(t *testing.T) {
-	r := newRig(t, api.Config{})
-	lower := r.submit(nil).signature(http.StatusCreated)
-	upper := r.submit(func(s *wire.Submit) { s.Digest = strings.ToUpper(digest) }).signature(http.StatusCreated)
-	if upper.ID != lower.ID || upper.Digest != digest {
-		t.Errorf("upper case gave %s with %s, want the same record %s", upper.ID, upper.Digest, lower.ID)
-	}
-}
-
-func TestBadBodies(t *testing.T) {
-	r := newRig(t, api.Config{})
-	good := `{"app_id":"com.acme.shop","channel":"production","version":"1.0.0","digest":"` + digest + `"}`
-	with := func(member string) string { return strings.Replace(good, "}", ","+member+"}", 1) }
-	for name, c := range map[string]struct {
-		body   string
-		status int
-		typ    string
-		field  string
-		want   string
-	}{
-		"empty":             {"", 400, wire.ProblemInvalidBody, "", "found nothing"},
-		"truncated":         {good[:40], 400, wire.ProblemInvalidBody, "", "truncated"},
-		"not JSON":          {"hello", 400, wire.ProblemInvalidBody, "", "not JSON"},
-		"an array":          {"[]", 400, wire.ProblemInvalidBody, "", "want an object"},
-		"two values":        {good + good, 400, wire.ProblemInvalidBody, "", "byte"},
-		"unknown field":     {with(`"sudo":true`), 422, wire.ProblemInvalidField, "/sudo", "no such field"},
-		"unknown in files":  {with(`"files":[{"file_name":"a","digest":"` + digest + `","x":1}]`), 422, wire.ProblemInvalidField, "/files/0/x", "no such field"},
-		"other case":        {strings.Replace(good, "app_id", "App_ID", 1), 422, wire.ProblemInvalidField, "/App_ID", "no such field"},
-		"duplicate field":   {with(`"channel":"staging"`), 422, wire.ProblemInvalidField, "/channel", "found twice"},
-		"wrong type":        {strings.Replace(good, `"1.0.0"`, `1`, 1), 422, wire.ProblemInvalidField, "/version", "found a JSON number, want a string"},
-		"invalid UTF-8":     {strings.Replace(good, "production", "prod\xff", 1), 400, wire.ProblemInvalidBody, "", "UTF-8"},
-		"digest of 63":      {strings.Replace(good, digest, digest[1:], 1), 422, wire.ProblemInvalidField, "/digest", "found 63 characters"},
-		"digest of 65":      {strings.Replace(good, digest, digest+"0", 1), 422, wire.ProblemInvalidField, "/digest", "found 65 characters"},
-		"digest not hex":    {strings.Replace(good, digest, "g"+digest[1:], 1), 422, wire.ProblemInvalidField, "/digest", "hexadecimal"},
-		"version":           {strings.Replace(good, "1.0.0", "1.0", 1), 422, wire.ProblemInvalidField, "/version", `found "1.0"`},
-		"app with a slash":  {strings.Replace(good, "com.acme.shop", "com.acme/shop", 1), 422, wire.ProblemInvalidField, "/app_id", "found"},
-		"app with control":  {strings.Replace(good, "com.acme.shop", `com.acme\u0000.shop`, 1), 422, wire.ProblemInvalidField, "/app_id", "found"},
-		"file digest":       {with(`"files":[{"file_name":"a","digest":"00"}]`), 422, wire.ProblemInvalidField, "/files/0/digest", "found 2 characters"},
-		"checksum format":   {with(`"checksum_format":"crc32"`), 422, wire.ProblemInvalidField, "/checksum_format", `found "crc32"`},
-		"over the limit":    {with(`"labels":{"a":"` + strings.Repeat("x", 70<<10) + `"}`), 413, wire.ProblemBodyTooLarge, "", "65536 bytes"},
-		"deeply nested":     {strings.Repeat("[", 20000), 400, wire.ProblemInvalidBody, "", ""},
-		"white space bombs": {strings.Repeat(" ", 70<<10) + good, 413, wire.ProblemBodyTooLarge, "", "limits.body_bytes"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := r.post(c.body).problem(c.status, c.typ)
-			if p.Field != c.field || !strings.Contains(p.Detail, c.want) {
-				t.Errorf("got field %q, %q, want field %q and %q in it", p.Field, p.Detail, c.field, c.want)
-			}
-		})
-	}
-	var list wire.SignatureList
-	r.get("/v1/signatures").into(&list)
-	if len(list.Signatures) != 0 {
-		t.Errorf("bad bodies left %d records", len(list.Signatures))
-	}
-}
-
-func TestMediaType(t *testing.T) {
-	r := newRig(t, api.Config{})
-	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json-patch+json"} {
-		r.call("POST", "/v1/signatures", media, "{}").problem(415, wire.ProblemMediaType)
 	}
 }
 
@@ -261,69 +175,6 @@ func TestKeysAndStatus(t *testing.T) {
 	}
 }
 
-func TestLogEndpointsProveEachOther(t *testing.T) {
-	r := newRig(t, api.Config{})
-	for i := range 4 {
-		r.submit(func(s *wire.Submit) { s.Version = fmt.Sprintf("1.0.%d", i) }).signature(201)
-	}
-	msg := r.get("/v1/log/checkpoint").body
-	tree, err := audit.OpenCheckpoint(msg, r.verifier)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if tree.N != 9 {
-		t.Fatalf("the log has %d entries, want 9: a start, 4 authorizations, 4 signatures", tree.N)
-	}
-	var entries wire.LogEntries
-	r.get("/v1/log/entries").into(&entries)
-	bundle := r.get(fmt.Sprintf("/v1/log/tile/entries/000.p/%d", tree.N)).body
-	tile := r.get(fmt.Sprintf("/v1/log/tile/0/000.p/%d", tree.N)).body
-	for i := range tree.N {
-		var e wire.LogEntry
-		r.get(fmt.Sprintf("/v1/log/entries/%d", i)).into(&e)
-		rec := audit.Receipt{Index: e.Index, Entry: []byte(e.Entry), Checkpoint: []byte(e.Checkpoint), Proof: hashes(t, e.Proof)}
-		if err := rec.Verify(r.verifier); err != nil {
-			t.Error(err)
-		}
-		if entries.Entries[i] != e.Entry {
-			t.Errorf("entry %d differs between endpoints", i)
-		}
-		n := binary.BigEndian.Uint16(bundle)
-		if string(bundle[2:2+n]) != e.Entry {
-			t.Errorf("entry %d differs in the bundle", i)
-		}
-		bundle = bundle[2+n:]
-		if tlog.Hash(tile[i*32:(i+1)*32]) != tlog.RecordHash([]byte(e.Entry)) {
-			t.Errorf("tile hash %d is not the entry's", i)
-		}
-		var p wire.LogProof
-		r.get(fmt.Sprintf("/v1/log/proof?index=%d", i)).into(&p)
-		if err := tlog.CheckRecord(hashes(t, p.Proof), tree.N, tree.Hash, i, tlog.RecordHash([]byte(e.Entry))); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(bundle) != 0 {
-		t.Errorf("%d bytes after the last entry", len(bundle))
-	}
-	var older wire.LogEntry
-	r.get("/v1/log/entries/0").into(&older)
-	_, old, err := audit.ReadCheckpoint([]byte(older.Checkpoint))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var p wire.LogProof
-	r.get(fmt.Sprintf("/v1/log/proof?from=%d", old.N)).into(&p)
-	if err := tlog.CheckTree(hashes(t, p.Proof), tree.N, tree.Hash, old.N, old.Hash); err != nil {
-		t.Error(err)
-	}
-	for _, path := range []string{
-		"0/x036/x028/x797/x018/x963/967", "1/x036/x028/x797/x018/x963/967", "7/x036/x028/x797/x018/x963/967", // overflow
-		"0/000", "0/001.p/1", "1/000.p/1", "0/000.p/10", "data/000.p/1", "8/0/000.p/1", "-1/000.p/1", "0/x000/000.p/1", "entries/001", "63/000.p/1", "0/..%2f000",
-	} {
-		r.get("/v1/log/tile/"+path).problem(404, wire.ProblemNotFound)
-	}
-}
-
 // Every path and method that is served is documented, and the other way round.
 func TestOpenAPIHasEveryRoute(t *testing.T) {
 	doc := loadOpenAPI(t)
@@ -373,88 +224,6 @@ func TestEveryProblemIsDocumented(t *testing.T) {
 		}
 		if !strings.Contains(string(text), "| `"+strings.TrimPrefix(p, "urn:bundlesign:problem:")+"` |") {
 			t.Errorf("%s is not in docs/api.md", p)
-		}
-	}
-}
-
-func TestRateLimit(t *testing.T) {
-	r := newRig(t, api.Config{BodyBytes: 1 << 10, RequestsPerSecond: 0.001, Burst: 3, Connections: 10})
-	for range 3 {
-		if a := r.get("/v1/keys"); a.status != 200 {
-			t.Fatalf("status %d within the burst", a.status)
-		}
-	}
-	a := r.get("/v1/keys")
-	p := a.problem(429, wire.ProblemTooMany)
-	if a.header.Get("Retry-After") == "" || p.RetryAfter < 1 {
-		t.Error("no Retry-After")
-	}
-}
-
-func TestConnectionLimit(t *testing.T) {
-	r := newRig(t, api.Config{BodyBytes: 1 << 10, RequestsPerSecond: 1e6, Burst: 1e6, Connections: 2})
-	var held []net.Conn
-	for range 2 {
-		c, err := net.Dial("unix", r.socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		held = append(held, c)
-		// A served connection: the limit counts from Accept on.
-		if _, err := fmt.Fprint(c, "GET /v1/keys HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := net.Dial("unix", r.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var p wire.Problem
-	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.StatusCode != 429 || p.Type != wire.ProblemTooMany {
-		t.Errorf("got %d %+v, %v, want too many", resp.StatusCode, p, err)
-	}
-	// Giving one back makes room for another.
-	held[0].Close()
-	for {
-		a, err := r.try("GET", "/v1/keys", "", "")
-		if err == nil && a.status == 200 {
-			break
-		}
-		if t.Context().Err() != nil {
-			t.Fatal("no connection was let in after one was closed")
-		}
-	}
-}
-
-func TestSlowClientIsDropped(t *testing.T) {
-	r := newRig(t, api.Config{BodyBytes: 1 << 10, RequestsPerSecond: 1e6, Burst: 1e6, Connections: 10, ReadTimeout: 100 * time.Millisecond})
-	for name, part := range map[string]string{
-		"headers": "POST /v1/signatures HTTP/1.1\r\nHost: x\r\nContent-Ty",
-		"body":    "POST /v1/signatures HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"app_id\":",
-	} {
-		c, err := net.Dial("unix", r.socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if _, err := io.WriteString(c, part); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadAll(c); err != nil {
-			t.Errorf("%s: the connection was not closed: %v", name, err)
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/api"
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/audit/audittest"
 	"github.com/bundlesign/bundlesign/backends/file"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/policy"
@@ -68,18 +69,9 @@ func newRig(t *testing.T, config api.Config) *rig {
 	if r.public, err = file.Create(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	skey, vkey, err := note.GenerateKey(nil, "example.com/api-test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	logSigner, err := note.NewSigner(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.verifier, err = note.NewVerifier(vkey); err != nil {
-		t.Fatal(err)
-	}
-	st, err := store.Open(t.Context(), store.Options{Dir: dir, LogSigner: logSigner, LogVerifier: r.verifier})
+	logKey := audittest.NewLogKey(t, "example.com/api-test")
+	r.verifier = logKey.Verifier
+	st, err := store.Open(t.Context(), store.Options{Dir: dir, LogSigner: logKey.Signer, LogVerifier: r.verifier})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +101,7 @@ func newRig(t *testing.T, config api.Config) *rig {
 	if config.BodyBytes == 0 {
 		config = api.Config{BodyBytes: 64 << 10, RequestsPerSecond: 1e6, Burst: 1e6, Connections: 100}
 	}
-	config.LogKey = vkey
+	config.LogKey = logKey.Public
 	l, err := api.Listen(r.socket, 0o600, "")
 	if err != nil {
 		t.Fatal(err)

@@ -10,26 +10,15 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/bundlesign/bundlesign/audit/audittest"
 	"github.com/bundlesign/bundlesign/policy"
 )
 
 const origin = "example.com/bundlesign-test"
 
 func logKey(t *testing.T, name string) (note.Signer, note.Verifier) {
-	t.Helper()
-	skey, vkey, err := note.GenerateKey(nil, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := note.NewSigner(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, v
+	k := audittest.NewLogKey(t, name)
+	return k.Signer, k.Verifier
 }
 
 // memoryLog is a tree in memory.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/audit/audittest"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
@@ -220,21 +221,13 @@ func rules(t testing.TB, rules ...policy.Rule) *policy.Policy {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	skey, vkey, err := note.GenerateKey(nil, "example.com/signer-test")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, dir: dir, clock: new(movableClock), key: &faultyKey{private: testKey(), custody: signer.NonExtractable}}
-	if r.logKey, err = note.NewSigner(skey); err != nil {
-		t.Fatal(err)
-	}
-	if r.verifier, err = note.NewVerifier(vkey); err != nil {
-		t.Fatal(err)
-	}
+	logKey := audittest.NewLogKey(t, "example.com/signer-test")
+	r.logKey, r.verifier = logKey.Signer, logKey.Verifier
 	r.config = signer.Config{
 		Policy: rules(t,
 			policy.Rule{Name: "closed", Channels: []policy.Glob{"closed"}, Effect: policy.Deny, Message: "not today"},

@@ -1,12 +1,9 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/audit/audittest"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
@@ -38,20 +36,8 @@ type logKeys struct {
 }
 
 func newLogKeys(t testing.TB) logKeys {
-	t.Helper()
-	skey, vkey, err := note.GenerateKey(nil, "example.com/store-test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := note.NewSigner(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return logKeys{s, v}
+	k := audittest.NewLogKey(t, "example.com/store-test")
+	return logKeys{k.Signer, k.Verifier}
 }
 
 // stateDir is a folder as the daemon wants it.
@@ -352,57 +338,6 @@ func TestOneRequestUnderSeveralNames(t *testing.T) {
 	}
 }
 
-func TestStateDirectoryOthersCanChangeIsRefused(t *testing.T) {
-	dir, keys := stateDir(t), newLogKeys(t)
-	if err := os.Chmod(dir, 0o770); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), keys.options(dir)); err == nil || !strings.Contains(err.Error(), "chmod 700") {
-		t.Errorf("got %v, want a refusal that says what to do", err)
-	}
-	if _, err := Open(t.Context(), keys.options(filepath.Join(dir, "missing"))); err == nil || !strings.Contains(err.Error(), "install -d -m 700") {
-		t.Errorf("a missing directory: got %v, want how to make it", err)
-	}
-}
-
-func TestRemovingFilesDoesNotUndoTheLock(t *testing.T) {
-	dir := stateDir(t)
-	l, err := lockDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(dir, pidName)); err != nil {
-		t.Fatal(err)
-	}
-	var locked *LockedError
-	if _, err := lockDir(dir); !errors.As(err, &locked) {
-		t.Errorf("got %v, want that it is still locked", err)
-	}
-	if err := l.release(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// The one entry that may be earlier than the one before it.
-func TestAcceptedClock(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(stateDir(t)))
-	appendLeaf := func(l *audit.Leaf) error {
-		return s.Update(t.Context(), func(tx signer.Tx) error { _, err := tx.Append(l); return err })
-	}
-	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start.AddDate(10, 0, 0)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start}); !errors.Is(err, signer.ErrClockBack) {
-		t.Errorf("got %v, want ErrClockBack", err)
-	}
-	if err := appendLeaf(&audit.Leaf{Type: audit.LeafClock, Time: start}); err != nil {
-		t.Fatal(err)
-	}
-	if err := appendLeaf(&audit.Leaf{Type: audit.LeafStarted, Time: start.Add(time.Second)}); err != nil {
-		t.Errorf("after the clock was accepted: %v", err)
-	}
-}
-
 func TestRequestsFilters(t *testing.T) {
 	s := openStore(t, newLogKeys(t).options(stateDir(t)))
 	for i := range 10 {
@@ -439,253 +374,5 @@ func TestRequestsFilters(t *testing.T) {
 		if strings.Join(ids, " ") != c.want {
 			t.Errorf("%+v: got %v, want %s", c.filter, ids, c.want)
 		}
-	}
-}
-
-func TestClock(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(stateDir(t)))
-	appendAt := func(at time.Time) (time.Time, error) {
-		var got time.Time
-		err := s.Update(t.Context(), func(tx signer.Tx) error {
-			l := &audit.Leaf{Type: audit.LeafStarted, Time: at}
-			_, err := tx.Append(l)
-			got = l.Time
-			return err
-		})
-		return got, err
-	}
-	if _, err := appendAt(start); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := appendAt(start.Add(-signer.ClockTolerance)); err != nil || !got.Equal(start) {
-		t.Errorf("a step back within the tolerance: %v, %v, want the time of the entry before", got, err)
-	}
-	_, err := appendAt(start.Add(-time.Hour))
-	if !errors.Is(err, signer.ErrClockBack) || !strings.Contains(err.Error(), "2026-05-01T11:00:00Z") {
-		t.Errorf("got %v, want ErrClockBack that says what time it is", err)
-	}
-	if _, err := appendAt(start.Add(time.Second)); err != nil {
-		t.Errorf("after the clock was set right: %v", err)
-	}
-}
-
-func TestFullDatabaseRefusesAndHeals(t *testing.T) {
-	dir, keys := stateDir(t), newLogKeys(t)
-	o := keys.options(dir)
-	o.MaxPages = 40
-	s := openStore(t, o)
-	var accepted []string
-	var failure error
-	for i := 0; failure == nil; i++ {
-		r := request(strconv.Itoa(i))
-		r.Reason = strings.Repeat("x", 2000)
-		if failure = s.Update(t.Context(), insert(r)); failure == nil {
-			accepted = append(accepted, r.ID)
-		}
-	}
-	if !errors.Is(failure, signer.ErrStoreFull) || !strings.Contains(failure.Error(), "free space") {
-		t.Fatalf("got %v, want ErrStoreFull that says what to do", failure)
-	}
-	if got := logSize(t, s, keys); got != int64(len(accepted)) {
-		t.Errorf("the log has %d entries after %d accepted requests", got, len(accepted))
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = openStore(t, keys.options(dir)) // there is room again
-	for _, id := range accepted {
-		if _, err := s.Request(t.Context(), id); err != nil {
-			t.Errorf("request %s was accepted and is lost: %v", id, err)
-		}
-	}
-	if err := s.Update(t.Context(), insert(request("new"))); err != nil {
-		t.Error(err)
-	}
-}
-
-// The same while it stays open: space that comes back is used without a restart.
-func TestFullDatabaseHealsWithoutReopening(t *testing.T) {
-	keys := newLogKeys(t)
-	o := keys.options(stateDir(t))
-	o.MaxPages = 40
-	s := openStore(t, o)
-	i := 0
-	var err error
-	for ; err == nil; i++ {
-		r := request(strconv.Itoa(i))
-		r.Reason = strings.Repeat("x", 2000)
-		err = s.Update(t.Context(), insert(r))
-	}
-	if !errors.Is(err, signer.ErrStoreFull) {
-		t.Fatal(err)
-	}
-	if _, err := s.writer.conn.ExecContext(context.Background(), "PRAGMA max_page_count=1000"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Update(t.Context(), insert(request("new"))); err != nil {
-		t.Fatal(err)
-	}
-	rec, err := s.Receipt(t.Context(), int64(i-1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := rec.Verify(keys.verifier); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestSecondProcessIsRefused(t *testing.T) {
-	dir := stateDir(t)
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "STORE_TEST_HOLD_LOCK="+dir)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stdout.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	keys := newLogKeys(t)
-	_, err = Open(t.Context(), keys.options(dir))
-	var locked *LockedError
-	if !errors.As(err, &locked) || locked.PID != cmd.Process.Pid || !strings.Contains(err.Error(), strconv.Itoa(cmd.Process.Pid)) {
-		t.Errorf("got %v, want a LockedError that names process %d", err, cmd.Process.Pid)
-	}
-	if err := stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	openStore(t, keys.options(dir)) // the lock went with its holder
-}
-
-func holdLock(dir string) {
-	l, err := lockDir(dir)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println("held")
-	_, _ = os.Stdin.Read(make([]byte, 1))
-	_ = l.release()
-}
-
-func TestTamperingIsFoundAtOpen(t *testing.T) {
-	for name, sql := range map[string]string{
-		"a hash changed":       `DROP TRIGGER leaves_no_update; UPDATE leaves SET hashes = zeroblob(32) WHERE idx = (SELECT max(idx) FROM leaves)`,
-		"an entry dropped":     `DROP TRIGGER leaves_no_delete; DELETE FROM leaves WHERE idx = (SELECT max(idx) FROM leaves)`,
-		"a checkpoint dropped": `DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir, keys := stateDir(t), newLogKeys(t)
-			s := openStore(t, keys.options(dir))
-			for i := range 7 {
-				if err := s.Update(t.Context(), insert(request(strconv.Itoa(i)))); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := s.writer.conn.ExecContext(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Open(t.Context(), keys.options(dir)); !errors.Is(err, signer.ErrStoreBroken) {
-				t.Errorf("got %v, want ErrStoreBroken", err)
-			}
-		})
-	}
-}
-
-func TestLogIsAppendOnly(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(stateDir(t)))
-	if err := s.Update(t.Context(), insert(request("r"))); err != nil {
-		t.Fatal(err)
-	}
-	for _, sql := range []string{`UPDATE leaves SET entry = x'00'`, `UPDATE leaves SET hashes = x'00'`, `DELETE FROM leaves`} {
-		if _, err := s.writer.conn.ExecContext(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "append-only") {
-			t.Errorf("%s: got %v, want a refusal", sql, err)
-		}
-	}
-}
-
-func TestAnotherLogKeyIsRefused(t *testing.T) {
-	dir := stateDir(t)
-	s := openStore(t, newLogKeys(t).options(dir))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), newLogKeys(t).options(dir))
-	if err == nil || !strings.Contains(err.Error(), "another log key") {
-		t.Errorf("got %v, want an error that says so", err)
-	}
-}
-
-func TestNewerSchemaIsRefused(t *testing.T) {
-	dir, keys := stateDir(t), newLogKeys(t)
-	s := openStore(t, keys.options(dir))
-	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA user_version=99"); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), keys.options(dir)); err == nil || !strings.Contains(err.Error(), "newer release") {
-		t.Errorf("got %v, want an error that says a newer release wrote it", err)
-	}
-}
-
-func TestFilesAreNobodyElses(t *testing.T) {
-	dir := stateDir(t)
-	s := openStore(t, newLogKeys(t).options(dir))
-	if err := s.Update(t.Context(), insert(request("r"))); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, f := range files {
-		info, err := os.Stat(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s has mode %s, want nothing for group and others", f, info.Mode())
-		}
-	}
-}
-
-func TestDurabilityIsWhatTheInvariantNeeds(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(stateDir(t)))
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2"} {
-		var got string
-		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil {
-			t.Fatal(err)
-		}
-		if got != want {
-			t.Errorf("%s is %s, want %s", pragma, got, want)
-		}
-	}
-}
-
-func TestUseAfterClose(t *testing.T) {
-	s := openStore(t, newLogKeys(t).options(stateDir(t)))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Update(t.Context(), func(signer.Tx) error { return nil }); !errors.Is(err, signer.ErrStoreBroken) {
-		t.Errorf("got %v, want ErrStoreBroken", err)
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("closing again: %v", err)
 	}
 }
