@@ -3,8 +3,10 @@ package backends_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,10 +58,11 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	backendtest.Run(t, backendtest.Harness{
-		Open:      opener(file.URI(path)),
-		PublicKey: public,
-		Backend:   "file",
-		Level:     signer.Software,
+		Open:       opener(file.URI(path)),
+		PublicKey:  public,
+		PrivateKey: readKey(t, path),
+		Backend:    "file",
+		Level:      signer.Software,
 		Break: func(t *testing.T) func() {
 			if err := os.Rename(path, path+".away"); err != nil {
 				t.Fatal(err)
@@ -72,6 +75,21 @@ func TestFile(t *testing.T) {
 		},
 		Secrets: fileSecrets(t, path),
 	})
+}
+
+// readKey reads a key file in another way than the backend does.
+func readKey(t *testing.T, path string) *rsa.PrivateKey {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(data)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // fileSecrets returns the lines of a key file: none may be in an error.

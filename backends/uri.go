@@ -9,7 +9,7 @@ import (
 	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
 )
 
-const wantScheme = "want file:/absolute/path.pem or pkcs11:token=...;object=...?module-path=...&pin-source=..."
+const wantScheme = "want file:/PATH.pem or pkcs11:token=LABEL;object=LABEL?module-path=/PATH.so&pin-source=/PATH"
 
 // parsed is the URI of a key: one of the two.
 type parsed struct {

@@ -30,8 +30,8 @@ type Harness struct {
 	// Backend and Level are what the custody evidence must say.
 	Backend string
 	Level   signer.CustodyLevel
-	// Break makes the backend unreachable for keys opened from then on, until
-	// the function that it returns is called.
+	// Break makes the backend unreachable until the function that it returns is
+	// called.
 	Break func(t *testing.T) (heal func())
 	// Secrets must be in no error.
 	Secrets []string
@@ -39,21 +39,24 @@ type Harness struct {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	for name, test := range map[string]func(*testing.T, *suite){
-		"every kind of payload":      testKinds,
-		"same as crypto/rsa":         testSameAsGo,
-		"session keys differ":        testSessionKeysDiffer,
-		"zero payload":               testZeroPayload,
-		"order of a batch":           testBatchOrder,
-		"empty batch":                testEmptyBatch,
-		"concurrency":                testConcurrency,
-		"cancelled":                  testCancelled,
-		"inspect":                    testInspect,
-		"close":                      testClose,
-		"close while in use":         testCloseInUse,
-		"unreachable and back again": testUnreachable,
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *suite)
+	}{
+		{"every kind of payload", testKinds},
+		{"same as crypto-rsa", testSameAsGo},
+		{"session keys differ", testSessionKeysDiffer},
+		{"zero payload", testZeroPayload},
+		{"order of a batch", testBatchOrder},
+		{"empty batch", testEmptyBatch},
+		{"concurrency", testConcurrency},
+		{"cancelled", testCancelled},
+		{"inspect", testInspect},
+		{"close", testClose},
+		{"close while in use", testCloseInUse},
+		{"unreachable and back again", testUnreachable},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, &suite{Harness: h}) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, &suite{h}) })
 	}
 }
 

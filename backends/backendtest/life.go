@@ -101,11 +101,20 @@ func testCloseInUse(t *testing.T, s *suite) {
 }
 
 func testUnreachable(t *testing.T, s *suite) {
-	heal := s.Break(t)
+	for _, used := range []bool{false, true} {
+		t.Run(fmt.Sprintf("used before %t", used), func(t *testing.T) { s.unreachable(t, used) })
+	}
+}
+
+func (s *suite) unreachable(t *testing.T, used bool) {
 	k := s.open(t)
 	payload := checksum(t, "a", capgo.FormatHex)
+	if used {
+		s.sign(t, k, payload)
+	}
+	heal := s.Break(t)
 	for range 3 {
-		soon(t, "Sign without a backend", func() {
+		soon(t, "a call without a backend", func() {
 			_, err := k.Sign(t.Context(), []capgo.Payload{payload})
 			s.refused(t, err, signer.ErrUnavailable)
 			if errors.Is(err, signer.ErrKeyUnusable) {

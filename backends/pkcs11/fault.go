@@ -29,66 +29,67 @@ func (m *Module) explain(name string, err error) error {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("pkcs11 %s: waiting for the module: %w", name, err)
 	case errors.As(err, &fault):
-		kind, text := m.meaning(fault)
+		text, kind := m.meaning(fault)
 		return fmt.Errorf("%w: pkcs11 %s: %s", kind, name, text)
 	}
 	return fmt.Errorf("%w: pkcs11 %s: %w", signer.ErrUnavailable, name, err)
 }
 
-// meaning returns which of the errors of [signer.Key] a fault is, and what to say.
-func (m *Module) meaning(f *proto.Fault) (kind error, text string) {
+// meaning returns what to say of a fault, and which of the errors of [signer.Key]
+// it is.
+func (m *Module) meaning(f *proto.Fault) (text string, kind error) {
 	unusable, unavailable := signer.ErrKeyUnusable, signer.ErrUnavailable
 	switch f.Kind {
 	case proto.KindCall:
 		return m.meaningOfCall(f)
 	case proto.KindModuleMissing:
-		return unavailable, "there is no such module: install the vendor's package, or correct module-path"
+		return "there is no such module: install the vendor's package, or correct module-path", unavailable
 	case proto.KindModuleBad:
-		return unusable, "the module cannot be loaded: " + f.Detail
+		return "the module cannot be loaded: " + f.Detail, unusable
 	case proto.KindTokenMissing:
 		if f.Count == 0 {
-			return unavailable, "the module shows no token at all: connect the HSM, or check the module's own configuration"
+			return "the module shows no token at all: connect the HSM, or check the module's own configuration", unavailable
 		}
-		return unavailable, "no such token; the module shows " + list(f.Found)
+		return "no such token; the module shows " + list(f.Found), unavailable
 	case proto.KindTokenAmbiguous:
-		return unusable, fmt.Sprintf("%d tokens match (%s), exactly one must: add serial= to the URI", f.Count, list(f.Found))
+		return fmt.Sprintf("%d tokens match (%s), exactly one must: add serial= to the URI", f.Count, list(f.Found)), unusable
 	case proto.KindTokenSessions:
-		return unusable, fmt.Sprintf("the token allows %d session at a time, want at least 2", f.Count)
+		return fmt.Sprintf("the token allows %d session at a time, want at least 2", f.Count), unusable
 	case proto.KindMechanism:
-		return unusable, "the token does not sign with CKM_RSA_PKCS (raw PKCS#1 v1.5), which this format needs; some do not in a FIPS mode"
+		return "the token does not sign with CKM_RSA_PKCS (raw PKCS#1 v1.5), which this format needs; some do not in a FIPS mode", unusable
 	case proto.KindPINNeeded:
-		return unusable, "the token wants a login: put the PIN in a file and add pin-source= to the URI"
+		return "the token wants a login: put the PIN in a file and add pin-source= to the URI", unusable
 	case proto.KindPINPad:
-		return unusable, "the token's PIN can only be typed on its own keypad, which a daemon cannot do"
+		return "the token's PIN can only be typed on its own keypad, which a daemon cannot do", unusable
 	case proto.KindPINUnset:
-		return unusable, "the token's user PIN was never set: initialize it with the vendor's tool"
+		return "the token's user PIN was never set: initialize it with the vendor's tool", unusable
 	case proto.KindPINFinalTry:
-		return unusable, "the token would lock its PIN after one more wrong try, so none is made: log in once with the vendor's tool, which resets the count"
+		return "the token would lock its PIN after one more wrong try, so none is made: log in once with the vendor's tool, which resets the count", unusable
 	case proto.KindPINLocked:
-		return unusable, "the token has locked its PIN: unlock it with the vendor's tool and the security officer's PIN"
+		return "the token has locked its PIN: unlock it with the vendor's tool and the security officer's PIN", unusable
 	case proto.KindKeyMissing:
-		return unusable, "the token has no such private key: check object= and id=, and that the key was made in this token"
+		return "the token has no such private key: check object= and id=, and that the key was made in this token", unusable
 	case proto.KindKeyAmbiguous:
-		return unusable, "more than one private key matches, exactly one must: give both object= and id=, or rename one"
+		return "more than one private key matches, exactly one must: give both object= and id=, or rename one", unusable
 	case proto.KindKeyUnfit:
-		return unusable, "devices do not accept this key: " + f.Detail
+		return "devices do not accept this key: " + f.Detail, unusable
 	case proto.KindKeyConfirm:
-		return unusable, "the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE), which is not supported: make one without"
+		return "the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE), which is not supported: make one without", unusable
 	}
-	return unavailable, "the module's process could not do it: " + f.Detail
+	return "the module's process could not do it: " + f.Detail, unavailable
 }
 
-func (m *Module) meaningOfCall(f *proto.Fault) (kind error, text string) {
+func (m *Module) meaningOfCall(f *proto.Fault) (text string, kind error) {
 	if refusedPIN(f) {
-		return signer.ErrKeyUnusable, fmt.Sprintf("the token refused the PIN in %s: %s. It is not tried again until the file changes", m.cfg.PIN, f.Code)
+		return fmt.Sprintf("the token refused the PIN in %s: %s. It is not tried again until the file changes", m.cfg.PIN, f.Code), signer.ErrKeyUnusable
 	}
 	switch f.Code.Class() {
 	case ckr.FatalKey:
-		return signer.ErrKeyUnusable, fmt.Sprintf("%s refused the key: %s", f.Call, f.Code)
+		return fmt.Sprintf("%s refused the key: %s", f.Call, f.Code), signer.ErrKeyUnusable
 	case ckr.FatalToken:
-		return signer.ErrKeyUnusable, fmt.Sprintf("%s failed for this token: %s", f.Call, f.Code)
+		return fmt.Sprintf("%s failed for this token: %s", f.Call, f.Code), signer.ErrKeyUnusable
 	}
-	return signer.ErrUnavailable, fmt.Sprintf("%s failed: %s", f.Call, f.Code)
+	return fmt.Sprintf("%s failed: %s", f.Call, f.Code), signer.ErrUnavailable
 }
 
 // refusedPIN reports whether the token did not take the PIN.

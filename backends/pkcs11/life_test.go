@@ -1,27 +1,17 @@
 package pkcs11_test
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
-
 	"github.com/bundlesign/bundlesign/backends/pkcs11"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
-	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/signer"
 )
@@ -134,6 +124,37 @@ func TestCallersPatience(t *testing.T) {
 	}
 }
 
+// TestCloseWaits closes a key while an order of its is in a frozen child: new calls
+// are refused from then on, the one in flight is not broken off.
+func TestCloseWaits(t *testing.T) {
+	r, _, _ := newSoftHSMRig(t)
+	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: patience})
+	mustSign(t, k)
+	pid := r.pid()
+	r.freeze(pid)
+	signed, closed := make(chan error, 1), make(chan error, 1)
+	go func() { signed <- sign(context.Background(), t, k) }()
+	eventually(t, "the order is sent", func() bool { return r.Orders() == 1 })
+	go func() { closed <- k.Close() }()
+	eventually(t, "new calls are refused", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		return errors.Is(sign(ctx, t, k), signer.ErrKeyUnusable)
+	})
+	select {
+	case <-closed:
+		t.Error("the key was closed with an order in the module")
+	default:
+	}
+	r.signal(pid, syscall.SIGCONT)
+	if err := <-signed; err != nil {
+		t.Errorf("the call in flight was broken off: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCloseLeavesNothing(t *testing.T) {
 	for _, frozen := range []bool{false, true} {
 		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
@@ -180,81 +201,4 @@ func TestKeyDeletedAndMadeAgain(t *testing.T) {
 	if e, err := k.Inspect(t.Context()); err != nil || !e.PublicKey.Equal(public) {
 		t.Errorf("the new key is not shown: %v", err)
 	}
-}
-
-// TestDiesWithTheDaemon kills a daemon whose child is frozen and therefore cannot
-// see the end of its connection: the kernel ends it.
-func TestDiesWithTheDaemon(t *testing.T) {
-	tk := softhsmtest.New(t)
-	tk.GenerateKey("acme")
-	argv := self(t, daemonArg, tk.ModulePath, tk.Label, tk.PINFile, "acme")
-	daemon := exec.Command(argv[0], argv[1:]...)
-	stdin, err := daemon.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	stdout, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	daemon.Stderr = os.Stderr
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the daemon did not say its child's process id: %v", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A signal to everybody, as from a service manager, leaves the child alone.
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if err := syscall.Kill(pid, s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !alive(pid) {
-		t.Fatal("the child ended at a signal that it should ignore")
-	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = daemon.Wait()
-	eventually(t, "the child is gone", func() bool { return !running(pid) })
-}
-
-// running reports whether there is such a process that is not a zombie: nobody
-// may be there to reap an orphan.
-func running(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && !strings.Contains(string(stat), ") Z ")
-}
-
-// daemonToBeKilled signs once, prints its child's process id, and stays.
-func daemonToBeKilled(args []string) int {
-	exe, err := os.Executable()
-	if err != nil {
-		return 1
-	}
-	core, logs := observer.New(zapcore.InfoLevel)
-	m := pkcs11.NewModule(pkcs11.Config{
-		ModulePath:   args[0],
-		Token:        uri.Token{Label: args[1]},
-		PIN:          uri.PINSource{Path: args[2]},
-		ChildCommand: []string{exe, childArg},
-		Logger:       zap.New(core),
-	})
-	if _, err := m.Key(pkcs11.KeyOptions{Object: args[3]}).Inspect(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	fmt.Println(logs.FilterMessage(opened).All()[0].ContextMap()["pid"])
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	return 0
 }

@@ -48,22 +48,30 @@ func (t *token) search(s *session, key proto.Selector) (pkcs11.ObjectHandle, err
 	case 1:
 		return found[0], nil
 	case 0:
-		// Private objects are not there for somebody who is not logged in.
-		info, err := t.ctx.GetSessionInfo(s.handle)
-		if err != nil {
-			return 0, try("C_GetSessionInfo", err)
-		}
-		if info.State == pkcs11.CKS_RO_PUBLIC_SESSION && t.needsLogin() {
-			return 0, &proto.Fault{Kind: proto.KindCall, Call: "C_FindObjects", Code: ckr.UserNotLoggedIn}
-		}
-		return 0, &proto.Fault{Kind: proto.KindKeyMissing}
+		return 0, t.whyNone(s)
 	}
 	return 0, &proto.Fault{Kind: proto.KindKeyAmbiguous, Count: len(found)}
 }
 
-func (t *token) needsLogin() bool {
-	info, err := t.ctx.GetTokenInfo(t.slot)
-	return err == nil && info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0
+// whyNone says why no private key was found. A module may go on as if nothing had
+// happened, without any object, when its token is gone, is another one by now, or
+// has logged out.
+func (t *token) whyNone(s *session) error {
+	token, err := t.ctx.GetTokenInfo(t.slot)
+	if err != nil {
+		return try("C_GetTokenInfo", err)
+	}
+	if says := describe(t.slot, token); says != t.says {
+		return &proto.Fault{Kind: proto.KindCall, Call: "C_GetTokenInfo", Code: ckr.TokenNotPresent}
+	}
+	session, err := t.ctx.GetSessionInfo(s.handle)
+	if err != nil {
+		return try("C_GetSessionInfo", err)
+	}
+	if session.State == pkcs11.CKS_RO_PUBLIC_SESSION && token.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0 {
+		return &proto.Fault{Kind: proto.KindCall, Call: "C_FindObjects", Code: ckr.UserNotLoggedIn}
+	}
+	return &proto.Fault{Kind: proto.KindKeyMissing}
 }
 
 // objects returns the first few objects of the token of a class that match.

@@ -19,6 +19,7 @@ const (
 	PINLenRange         Code = 0x0A2
 	PINLocked           Code = 0x0A4
 	SessionCount        Code = 0x0B1
+	TokenNotPresent     Code = 0x0E0
 	UserAlreadyLoggedIn Code = 0x100
 	UserNotLoggedIn     Code = 0x101
 	RandomNoRNG         Code = 0x121
