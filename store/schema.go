@@ -16,7 +16,7 @@ const schemaVersion = 1
 // The log is append-only; triggers hold the daemon itself to that.
 const schema = `
 CREATE TABLE requests (
-	seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+	seq             INTEGER PRIMARY KEY, -- rising: no request is ever deleted
 	id              TEXT NOT NULL UNIQUE,
 	state           TEXT NOT NULL,
 	app_id          TEXT NOT NULL,
