@@ -46,7 +46,7 @@ func FuzzPolicyFile(f *testing.F) {
 			return
 		}
 		r := newReport("policy.yaml")
-		p, n := parsePolicy(r, data)
+		p, rules := parsePolicy(r, data)
 		checkPlaces(t, r, data)
 		if len(r.errs) > 0 {
 			return
@@ -55,12 +55,12 @@ func FuzzPolicyFile(f *testing.F) {
 		decode(newReport("policy.yaml"), data, &file)
 		text := render(&file, nil)
 		r = newReport("rendered.yaml")
-		again, m := parsePolicy(r, text)
+		again, rulesAgain := parsePolicy(r, text)
 		if len(r.errs) > 0 {
 			t.Fatalf("accepted, but not once written out:\n%v\n%s", r.errs, text)
 		}
-		if p.Hash() != again.Hash() || n != m {
-			t.Fatalf("found policy %s of %d rules, once written out %s of %d\n%s", p.Hash(), n, again.Hash(), m, text)
+		if p.Hash() != again.Hash() || len(rules) != len(rulesAgain) {
+			t.Fatalf("found policy %s of %d rules, once written out %s of %d\n%s", p.Hash(), len(rules), again.Hash(), len(rulesAgain), text)
 		}
 	})
 }

@@ -47,6 +47,13 @@ type Initialized struct {
 	KeyName    string
 }
 
+// InputError says that [Init] was asked for what cannot be: a value is wrong, or
+// something is in the way. Nothing was written.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+func (e *InputError) Unwrap() error { return e.Err }
+
 // Init writes a configuration that works, with the manual's comments, into dir,
 // which is made if it is not there. It never overwrites: if anything that it
 // would write exists, or anything goes wrong on the way, it leaves nothing of
@@ -58,10 +65,10 @@ func Init(dir string, opts InitOptions) (*Initialized, error) {
 	}
 	p, err := plan(dir, opts)
 	if err != nil {
-		return nil, err
+		return nil, &InputError{err}
 	}
 	if err := p.vacant(); err != nil {
-		return nil, err
+		return nil, &InputError{err}
 	}
 	var u undo
 	if err := p.write(&u, opts.CreateKey); err != nil {
@@ -194,6 +201,9 @@ func (p *initPlan) write(u *undo, createKey func(string) (*capgo.PublicKey, erro
 			return err
 		}
 		u.made(p.PrivateKey)
+		if err := os.Chmod(p.PrivateKey, 0o600); err != nil {
+			return err
+		}
 		p.publicKey = public.PEM()
 	}
 	logKey, _, err := note.GenerateKey(rand.Reader, p.origin)

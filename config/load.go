@@ -23,6 +23,16 @@ type Options struct {
 	// UID is the user as whom the daemon runs: its files, and root's, are
 	// believed. Nil: the effective user of this process.
 	UID *int
+	// ThisMachine compares the configuration with the machine, as it is for the
+	// user who runs this: the folder of the state must be fit for a daemon of
+	// that user, and it is a warning if the socket could not be made or the policy
+	// names users and groups that are not there.
+	ThisMachine bool
+	// SocketPassed says that the socket is there already, from systemd.
+	SocketPassed bool
+	// KeyFile returns the path of the private key in a file that the URI of a
+	// key names, or false. If it is set, such a file must be readable.
+	KeyFile func(uri string) (path string, ok bool)
 }
 
 func (o Options) trust() trust {
@@ -51,11 +61,20 @@ func Load(path string, opts Options) (*Config, []Warning, error) {
 	if !parse(l.report, data, c, base, opts.CheckURI) {
 		return nil, nil, l.sorted().errs
 	}
-	rules := l.loadPolicy(c)
+	rules := l.loadPolicy(c, opts.ThisMachine)
 	for i := range c.Keys {
 		l.loadPublicKey(c, i)
+		if opts.KeyFile != nil {
+			l.checkKeyFile(c, i, opts.KeyFile)
+		}
 	}
 	l.loadLogKey(c)
+	if opts.ThisMachine {
+		l.checkStateDir(c.StateDir)
+		if !opts.SocketPassed {
+			l.checkSocketDir(c.Socket.Path)
+		}
+	}
 
 	l.sorted()
 	warnings := append(l.warnings, rules.warnings...)
@@ -127,12 +146,18 @@ func (l *loader) read(field, path string, limit int64, private bool) []byte {
 	return data
 }
 
-// loadPolicy sets c's policy and returns the report of its file.
-func (l *loader) loadPolicy(c *Config) *report {
+// loadPolicy sets c's policy and returns the report of its file. With names, the
+// users and groups in it are looked for on this machine.
+func (l *loader) loadPolicy(c *Config, names bool) *report {
 	r := newReport(l.besides(c.PolicyPath))
 	data := l.read("policy", c.PolicyPath, maxFileSize, false)
 	if data != nil {
-		c.Policy, c.PolicyRules = parsePolicy(r, data)
+		var rules []policy.Rule
+		c.Policy, rules = parsePolicy(r, data)
+		c.PolicyRules = len(rules)
+		if names {
+			warnUnknownNames(r, rules)
+		}
 	}
 	return r.sorted()
 }
@@ -189,12 +214,12 @@ func (l *loader) loadLogKey(c *Config) {
 	c.Log.Signer, c.Log.VerifierKey = signer, verifier
 }
 
-// parsePolicy reads policy.yaml and returns the policy and its number of rules,
-// or nil after reporting what is wrong.
-func parsePolicy(r *report, data []byte) (*policy.Policy, int) {
+// parsePolicy reads policy.yaml and returns the policy and its rules, or nil
+// after reporting what is wrong.
+func parsePolicy(r *report, data []byte) (*policy.Policy, []policy.Rule) {
 	var file PolicyFile
 	if !decode(r, data, &file) {
-		return nil, 0
+		return nil, nil
 	}
 	checkRules(r, file.Rules)
 	rules := file.rules()
@@ -209,10 +234,10 @@ func parsePolicy(r *report, data []byte) (*policy.Policy, int) {
 		r.errorf("", "%v", err)
 	}
 	if len(r.errs) > 0 {
-		return nil, 0
+		return nil, nil
 	}
 	warnShadowed(r, rules)
-	return p, len(rules)
+	return p, rules
 }
 
 // ruleErrors takes apart what [policy.New] joined.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"strings"
 	"testing"
 	"unicode"
 
@@ -40,8 +39,12 @@ func TestAnyTextSurvives(t *testing.T) {
 // TestUnreadableFile is about a message alone: root, as whom tests may run, can
 // read everything.
 func TestUnreadableFile(t *testing.T) {
-	err := trust{uid: 7}.explain("/etc/it's", unix.EACCES)
-	if want := `run this as root or as the user of the daemon, or: chown 7 '/etc/it'\''s'`; !strings.Contains(err.Error(), want) {
-		t.Errorf("found %v, want %q", err, want)
+	for private, want := range map[bool]string{
+		false: `found /etc/it's, which uid 54321 may not read: chmod a+r '/etc/it'\''s'`,
+		true:  `found /etc/it's, which uid 54321 may not read: chown 54321 '/etc/it'\''s'`,
+	} {
+		if err := (trust{uid: 54321}).explain("/etc/it's", private, unix.EACCES); err.Error() != want {
+			t.Errorf("found %v, want %q", err, want)
+		}
 	}
 }

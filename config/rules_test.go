@@ -75,9 +75,9 @@ func TestPolicyFindings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReport("policy.yaml")
-			p, n := parsePolicy(r, []byte(c.text))
-			if (p == nil) != (len(r.errs) > 0) || p == nil && n != 0 {
-				t.Errorf("parsePolicy gives policy %v with %d rules and %d errors, want one or the other", p, n, len(r.errs))
+			p, rules := parsePolicy(r, []byte(c.text))
+			if (p == nil) != (len(r.errs) > 0) || p == nil && rules != nil {
+				t.Errorf("parsePolicy gives policy %v with %d rules and %d errors, want one or the other", p, len(rules), len(r.errs))
 			}
 			found := findings(r)
 			if name == "too many" {
@@ -95,7 +95,7 @@ func TestPolicyFindings(t *testing.T) {
 
 // TestPolicyDecides holds that the fields of the file arrive where they belong.
 func TestPolicyDecides(t *testing.T) {
-	p, n := parsePolicy(newReport("policy.yaml"), []byte(`
+	p, rules := parsePolicy(newReport("policy.yaml"), []byte(`
 rules:
   - name: ci
     apps: ["com.acme.*"]
@@ -108,8 +108,8 @@ rules:
     effect: deny
     message: not yet
 `))
-	if n != 2 {
-		t.Fatalf("found %d rules, want 2", n)
+	if len(rules) != 2 {
+		t.Fatalf("found %d rules, want 2", len(rules))
 	}
 	for _, c := range []struct {
 		request policy.Request

@@ -29,7 +29,7 @@ const maxLinks = 40
 // it was found through: each is opened, looked at, and used by descriptor, so
 // nobody can swap them in between. With private, nobody else may read it either.
 func (t trust) read(path string, limit int64, private bool) (data []byte, doubts []error, err error) {
-	file, doubts, err := t.open(path)
+	file, doubts, err := t.open(path, private)
 	if err != nil {
 		return nil, doubts, err
 	}
@@ -57,7 +57,7 @@ func (t trust) read(path string, limit int64, private bool) (data []byte, doubts
 
 // open opens the file for reading, following symbolic links one by one, and
 // returns what is wrong with the folders that hold a link or the file.
-func (t trust) open(path string) (*os.File, []error, error) {
+func (t trust) open(path string, private bool) (*os.File, []error, error) {
 	var doubts []error
 	folder, from := -1, unix.AT_FDCWD
 	defer func() {
@@ -74,7 +74,7 @@ func (t trust) open(path string) (*os.File, []error, error) {
 		}
 		fd, err := unix.Openat(from, dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, doubts, t.explain(shown, err)
+			return nil, doubts, t.explain(shown, private, err)
 		}
 		if folder >= 0 {
 			unix.Close(folder)
@@ -91,12 +91,12 @@ func (t trust) open(path string) (*os.File, []error, error) {
 			return os.NewFile(uintptr(file), shown), doubts, nil
 		}
 		if !errors.Is(err, unix.ELOOP) {
-			return nil, doubts, t.explain(shown, err)
+			return nil, doubts, t.explain(shown, private, err)
 		}
 		target := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(folder, base, target)
 		if err != nil {
-			return nil, doubts, t.explain(shown, err)
+			return nil, doubts, t.explain(shown, private, err)
 		}
 		next = string(target[:n])
 		shown = absolute(next, filepath.Dir(shown))
@@ -105,14 +105,14 @@ func (t trust) open(path string) (*os.File, []error, error) {
 }
 
 // explain says what to do about a file that cannot be opened.
-func (t trust) explain(path string, err error) error {
+func (t trust) explain(path string, private bool, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("found no file %s", path)
 	case errors.Is(err, unix.ENOTDIR):
 		return fmt.Errorf("found no file %s: a part of its path is not a folder", path)
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("found %s, which uid %d may not read; run this as root or as the user of the daemon, or: chown %d %s", path, os.Geteuid(), t.uid, ShellQuote(path))
+		return t.blocked(path, private)
 	}
 	return fmt.Errorf("opening %s: %w", path, err)
 }

@@ -15,7 +15,8 @@ type undo struct{ paths []string }
 func (u *undo) made(path string) { u.paths = append(u.paths, path) }
 
 // mkdir makes a folder with the given mode, and those above it with 0755, as far
-// as they are not there.
+// as they are not there. Modes are set, not left to the umask: a file that init
+// says is for everybody must not turn out to be for root alone.
 func (u *undo) mkdir(path string, mode os.FileMode) error {
 	if st, err := os.Stat(path); err == nil {
 		if !st.IsDir() {
@@ -34,10 +35,10 @@ func (u *undo) mkdir(path string, mode os.FileMode) error {
 		return err
 	}
 	u.made(path)
-	return nil
+	return os.Chmod(path, mode)
 }
 
-// create writes a new file, durably.
+// create writes a new file with the given mode, durably.
 func (u *undo) create(path string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -45,7 +46,7 @@ func (u *undo) create(path string, data []byte, mode os.FileMode) error {
 	}
 	u.made(path)
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 }
 
 // all removes what was made, the newest first.

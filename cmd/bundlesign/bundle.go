@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/outfile"
@@ -56,6 +57,28 @@ func bundleError(name string, err error) error {
 }
 
 func (b *bundle) Close() error { return b.file.Close() }
+
+// The first bytes of a zip: those of its first file or, if it is empty, of its
+// end (APPNOTE.TXT 4.3.7 and 4.3.16).
+const (
+	zipMagic      = "PK\x03\x04"
+	emptyZipMagic = "PK\x05\x06"
+)
+
+// doubt says why a phone would refuse the bundle even when it is signed, or
+// nothing. It is no error: what is signed is for the user to say.
+func (b *bundle) doubt() (string, error) {
+	head := make([]byte, len(zipMagic))
+	if n, err := b.file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("reading %s: %w", b.name, err)
+	} else if magic := string(head[:n]); magic == zipMagic || magic == emptyZipMagic {
+		return "", nil
+	}
+	if strings.HasSuffix(b.name, encryptedSuffix) {
+		return fmt.Sprintf("%s is not a zip: phones will refuse it; by its name it is encrypted already: sign the zip that it was made from", b.name), nil
+	}
+	return fmt.Sprintf("%s is not a zip: phones will refuse it", b.name), nil
+}
 
 // hash reads the whole bundle.
 func (b *bundle) hash(ctx context.Context) (capgo.Digest, error) {

@@ -81,6 +81,23 @@ type degradedError struct{ detail string }
 
 func (e *degradedError) Error() string { return "the daemon is degraded: " + e.detail }
 
+// undeliveredError is a result that could not be written to stdout, for example
+// because that is a full disk. All that was done before it is done.
+type undeliveredError struct {
+	err     error
+	written string // the file that was written before, if any
+}
+
+func (e *undeliveredError) Error() string {
+	text := "writing the result to stdout: " + e.err.Error()
+	if e.written != "" {
+		text += "; " + e.written + " was written"
+	}
+	return text
+}
+
+func (e *undeliveredError) Unwrap() error { return e.err }
+
 // exitCode is the one place where an error becomes an exit code.
 func exitCode(err error) int {
 	var (
@@ -96,10 +113,13 @@ func exitCode(err error) int {
 		unreachable *client.UnreachableError
 		degraded    *degradedError
 		problem     *wire.Problem
+		undelivered *undeliveredError
 	)
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &undelivered):
+		return exitInternal
 	case errors.As(err, &failed), errors.As(err, &untrusted), errors.As(err, &broken),
 		errors.As(err, &rewritten), errors.As(err, &check):
 		return exitUntrusted

@@ -26,6 +26,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, exitOK},
 		{errors.New("a bug"), exitInternal},
 		{syscall.ENOSPC, exitInternal},
+		{&undeliveredError{err: fs.ErrPermission}, exitInternal},
 		{&client.ProtocolError{}, exitInternal},
 		{state(client.StateFailed), exitInternal},
 		{problem(wire.ProblemFailed), exitInternal},

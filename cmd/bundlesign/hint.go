@@ -23,8 +23,14 @@ func hint(err error) string {
 		unreachable *client.UnreachableError
 		problem     *wire.Problem
 		proto       *client.ProtocolError
+		undelivered *undeliveredError
 	)
 	switch {
+	case errors.As(err, &undelivered):
+		if undelivered.written == "" {
+			return "make room where stdout goes, or send it elsewhere"
+		}
+		return "make room where stdout goes, or send it elsewhere; the same command then gives the same result"
 	case errors.As(err, &failed):
 		return failed.hint
 	case errors.As(err, &untrusted):

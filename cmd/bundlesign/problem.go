@@ -52,7 +52,9 @@ func (a *app) finish(err error, asJSON bool) int {
 		a.say("hint: %s", help)
 	}
 	var degraded *degradedError
-	if asJSON && !errors.As(err, &degraded) { // a status is its own document
+	var undelivered *undeliveredError
+	// A status is its own document; where a result cannot be written, an error cannot.
+	if asJSON && !errors.As(err, &degraded) && !errors.As(err, &undelivered) {
 		if printErr := a.printJSON(problemDocument(err, code, help)); printErr != nil {
 			a.say("%v", printErr)
 		}

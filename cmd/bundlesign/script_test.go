@@ -30,9 +30,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 
 // runScripts gives scripts what the official CLI made ($OFFICIAL), the digests of
-// its plain bundle ($DIGEST) and of "PK pretend bundle" ($APPDIGEST), and the key
-// of a log that is not the daemon's ($OTHERKEY), and adds to the commands of
-// testscript:
+// its plain bundle ($DIGEST) and of [pretendBundle] ($APPDIGEST), and the key of a
+// log that is not the daemon's ($OTHERKEY). An app.zip with the line "PK pretend
+// bundle" becomes pretendBundle: what begins a zip is no text. It adds to the
+// commands of testscript:
 //
 //	code N COMMAND...   run COMMAND and want exit code N
 //	fake VERB ...       see fakeCommand
@@ -60,9 +61,12 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("OFFICIAL", official)
 			env.Setenv("DIGEST", fmt.Sprintf("%x", sha256.Sum256(plain)))
-			env.Setenv("APPDIGEST", fmt.Sprintf("%x", sha256.Sum256([]byte("PK pretend bundle\n"))))
+			env.Setenv("APPDIGEST", fmt.Sprintf("%x", sha256.Sum256([]byte(pretendBundle))))
 			env.Setenv("OTHERKEY", otherKey)
 			env.Values[fakeKey{}] = new(*clienttest.FakeDaemon)
+			if err := makeBundle(filepath.Join(env.WorkDir, "app.zip")); err != nil {
+				return err
+			}
 			if setup != nil {
 				return setup(env)
 			}
@@ -77,6 +81,18 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 			"poll":    pollCommand,
 		},
 	})
+}
+
+// pretendBundle begins as a zip does, which is all that signing looks at.
+const pretendBundle = zipMagic + "pretend bundle"
+
+// makeBundle puts [pretendBundle] where a script has its stand-in.
+func makeBundle(path string) error {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && string(text) != "PK pretend bundle\n" {
+		return nil
+	}
+	return errors.Join(err, os.WriteFile(path, []byte(pretendBundle), 0o644))
 }
 
 func codeCommand(ts *testscript.TestScript, neg bool, args []string) {

@@ -104,6 +104,11 @@ func (a *app) sign(ctx context.Context, name string, f *signFlags) error {
 	if err := checkTarget(b, target); err != nil {
 		return err
 	}
+	if doubt, err := b.doubt(); err != nil {
+		return err
+	} else if doubt != "" {
+		a.say("warning: %s", doubt)
+	}
 	digest, err := b.hash(ctx)
 	if err != nil {
 		return err
@@ -128,12 +133,18 @@ func (a *app) sign(ctx context.Context, name string, f *signFlags) error {
 		return err
 	}
 	if f.json {
-		return a.printJSON(&signResult{
+		err = a.printJSON(&signResult{
 			Checksum: signed.Checksum, Filename: target, IVSessionKey: signed.Wrapped.String(),
 			KeyID: signed.PublicKey.KeyID(), RequestID: answer.ID, Log: answer.Log,
 		})
+	} else {
+		err = a.print(describeSigned(answer, signed, target, size))
 	}
-	return a.print(describeSigned(answer, signed, target, size))
+	var undelivered *undeliveredError
+	if errors.As(err, &undelivered) {
+		undelivered.written = target
+	}
+	return err
 }
 
 // submission is what is asked, but for the digest.

@@ -37,7 +37,7 @@ func newSession(t *testing.T) *session {
 	t.Cleanup(s.daemon.Stop)
 	s.bundle = filepath.Join(s.dir, "app.zip")
 	s.pem = filepath.Join(t.TempDir(), "public.pem")
-	for name, data := range map[string]string{s.bundle: "PK pretend bundle", s.pem: s.daemon.PublicKey().PEM()} {
+	for name, data := range map[string]string{s.bundle: pretendBundle, s.pem: s.daemon.PublicKey().PEM()} {
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -28,11 +28,10 @@ func (a *app) say(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "bundlesign: %s\n", printable(fmt.Sprintf(format, args...)))
 }
 
-// print writes a result to stdout. An error means that the result was not
-// delivered, e.g. because stdout is a full disk.
+// print writes a result to stdout. An error is an [undeliveredError].
 func (a *app) print(text string) error {
 	if _, err := io.WriteString(a.stdout, text); err != nil {
-		return fmt.Errorf("writing the result to stdout: %w", err)
+		return &undeliveredError{err: err}
 	}
 	return nil
 }

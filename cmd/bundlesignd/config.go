@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
-	"strconv"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bundlesign/bundlesign/backends/file"
 	"github.com/bundlesign/bundlesign/config"
 )
 
@@ -35,20 +35,14 @@ func newConfigCheckCommand(checkURI func(string) error) *cobra.Command {
 without using any key, and print every error and warning to stderr with file,
 line and column.
 
-Files must belong to root or to the user as whom the daemon runs. Run this as that
-user, or as root with --user. It exits with 0 if the daemon would start with the
-configuration, and with 2 if not.`,
+Run this as the user as whom the daemon runs or, as root, with --user: files are
+then opened with what that user may do. It exits with 0 if that user can read every
+file and keep the daemon's state, and with 2 if not. The PIN of a token and the
+token itself are not looked at.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts := config.Options{CheckURI: checkURI}
-			if runAs != "" {
-				uid, err := lookupUID(runAs)
-				if err != nil {
-					return &usageError{fmt.Errorf("--user: %w", err)}
-				}
-				opts.UID = &uid
-			}
-			cfg, warnings, err := config.Load(path, opts)
+			opts := config.Options{CheckURI: checkURI, ThisMachine: true, KeyFile: keyFile}
+			cfg, warnings, err := loadAs(runAs, path, opts)
 			if err := printFindings(cmd.ErrOrStderr(), path, warnings, err, strict); err != nil {
 				return err
 			}
@@ -61,21 +55,41 @@ configuration, and with 2 if not.`,
 	return cmd
 }
 
-func lookupUID(name string) (int, error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return 0, err
+// loadAs loads a configuration with what the named user may do; "" is who runs
+// this.
+func loadAs(name, path string, opts config.Options) (cfg *config.Config, warnings []config.Warning, err error) {
+	if name == "" {
+		return config.Load(path, opts)
 	}
-	return strconv.Atoi(u.Uid)
+	as, err := lookupAccount(name)
+	if err != nil {
+		return nil, nil, &usageError{fmt.Errorf("--user: %w", err)}
+	}
+	opts.UID = &as.uid
+	load := func() { cfg, warnings, err = config.Load(path, opts) }
+	switch os.Geteuid() {
+	case as.uid:
+		load()
+	case 0:
+		if becoming := as.do(load); becoming != nil {
+			return nil, nil, fmt.Errorf("--user: %w", becoming)
+		}
+	default:
+		return nil, nil, &usageError{fmt.Errorf("--user: only root can tell what %s may read; run this as root, or as %s without --user", name, name)}
+	}
+	return cfg, warnings, err
+}
+
+// keyFile returns the file that the URI of a key names, if it is one.
+func keyFile(uri string) (string, bool) {
+	path, err := file.ParseURI(uri)
+	return path, err == nil
 }
 
 // configError says that a configuration was not accepted. Why is printed already.
 type configError struct{ summary string }
 
 func (e *configError) Error() string { return e.summary }
-
-// ExitCode implements the interface that run looks for.
-func (e *configError) ExitCode() int { return exitUsage }
 
 // printFindings prints errors and warnings, one in a line, and returns an error
 // if they mean that the configuration is not accepted.

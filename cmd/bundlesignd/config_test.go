@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,8 +20,7 @@ func TestConfigCheckCommand(t *testing.T) {
 	}
 	coded := func(t *testing.T, err error, message string) {
 		t.Helper()
-		var code interface{ ExitCode() int }
-		if !errors.As(err, &code) || code.ExitCode() != 2 || err.Error() != message {
+		if exitCodeOf(err) != exitUsage || err.Error() != message {
 			t.Errorf("found the error %v, want %q with exit code 2", err, message)
 		}
 	}
@@ -43,36 +40,6 @@ func TestConfigCheckCommand(t *testing.T) {
 			"log example.com/log: " + cfg.Log.VerifierKey + "\n"
 		if stdout != want {
 			t.Errorf("found %q, want %q", stdout, want)
-		}
-	})
-
-	t.Run("as the user of the daemon", func(t *testing.T) {
-		// The files belong to who runs this test: right for a daemon of that user.
-		// For one of another user they are as right if that is root, else wrong.
-		if _, stderr, err := check("--user", me(t)); err != nil {
-			t.Errorf("found %v, %q, want nothing wrong", err, stderr)
-		}
-		_, stderr, err := check("--user", "daemon")
-		if os.Geteuid() == 0 {
-			if err != nil {
-				t.Errorf("found %v, %q, want root's files believed", err, stderr)
-			}
-			if err := os.Chown(filepath.Join(dir, "c", "log.key"), 1, -1); err != nil {
-				t.Fatal(err)
-			}
-			if _, stderr, err = check("--user", "daemon"); err != nil {
-				t.Errorf("found %v, %q, want the daemon's own file believed", err, stderr)
-			}
-			_, stderr, err = check()
-			if err := os.Chown(filepath.Join(dir, "c", "log.key"), 0, -1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err == nil || !strings.Contains(stderr, "log.key owned by") {
-			t.Errorf("found %v, %q, want a stranger's file refused", err, stderr)
-		}
-		if _, _, err := check("--user", "no-such-user"); err == nil || !strings.Contains(err.Error(), "--user: user: unknown user no-such-user") {
-			t.Errorf("found %v, want the user refused", err)
 		}
 	})
 

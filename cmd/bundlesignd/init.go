@@ -78,6 +78,8 @@ func (f initFlags) options() (config.InitOptions, error) {
 			return opts, fmt.Errorf("finding your user name: %w; say who may sign with --user", err)
 		}
 		opts.User = u.Username
+	} else if _, err := user.Lookup(opts.User); err != nil && !strings.Contains(opts.User, "*") {
+		return opts, &usageError{fmt.Errorf("--user: %w; make the user first, or correct the name", err)}
 	}
 	if opts.Origin == "" {
 		host, err := os.Hostname()
@@ -124,15 +126,15 @@ func hostLabel(host string) string {
 func readPublicKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--public-key: %w", err)
+		return nil, &usageError{fmt.Errorf("--public-key: %w", err)}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPublicKey+1))
 	if err != nil {
-		return nil, fmt.Errorf("--public-key: %w", err)
+		return nil, &usageError{fmt.Errorf("--public-key: %w", err)}
 	}
 	if len(data) == 0 || len(data) > maxPublicKey {
-		return nil, fmt.Errorf("--public-key: found %s with nothing or more than %d bytes in it, want a public key", path, maxPublicKey)
+		return nil, &usageError{fmt.Errorf("--public-key: found %s with nothing or more than %d bytes in it, want a public key", path, maxPublicKey)}
 	}
 	return data, nil
 }

@@ -91,7 +91,7 @@ func TestInitCommandWithAnHSM(t *testing.T) {
 	}
 	t.Chdir(dir)
 	args := []string{
-		"--dir", "second", "--app", "com.acme.shop", "--user", "ci", "--origin", "example.com/log",
+		"--dir", "second", "--app", "com.acme.shop", "--user", "daemon", "--origin", "example.com/log",
 		"--socket", "s.sock", "--state-dir", "var",
 		"--key-uri", "pkcs11:token=prod;object=acme-shop?module-path=/usr/lib/hsm.so&pin-source=/etc/pin",
 		"--public-key", "first/example-app.pub.pem",
@@ -123,6 +123,7 @@ func TestInitCommandRefuses(t *testing.T) {
 		"no public key": {[]string{"--key-uri", "pkcs11:object=x", "--public-key", "nowhere"}, "--public-key: open nowhere"},
 		"bad app":       {[]string{"--app", "a/b.c"}, `app: found "a/b.c"`},
 		"bad origin":    {[]string{"--origin", "a b"}, `log.origin: found "a b"`},
+		"no such user":  {[]string{"--user", "no-such-user"}, "--user: user: unknown user no-such-user"},
 		"an argument":   {[]string{"now"}, "unknown command"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +135,29 @@ func TestInitCommandRefuses(t *testing.T) {
 				t.Errorf("found %v, %v, want nothing written", entries, err)
 			}
 		})
+	}
+}
+
+// The modes are those that the printed text needs, under any umask.
+func TestInitSetsModes(t *testing.T) {
+	for _, umask := range []string{"000", "022", "077", "777"} {
+		dir := filepath.Join(t.TempDir(), "a", "c")
+		cmd := exec.Command("/bin/sh", append([]string{"-c", "umask " + umask + `; exec "$@"`, "sh"},
+			bundlesignd("init", "--dir", dir, "--app", "com.acme.shop").Args...)...)
+		cmd.Env = bundlesignd().Env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("umask %s: %v\n%s", umask, err, out)
+			continue
+		}
+		for name, want := range map[string]os.FileMode{
+			"..": 0o755, ".": 0o755, "config.yaml": 0o644, "policy.yaml": 0o644, "acme-shop.pub.pem": 0o644,
+			"acme-shop.key.pem": 0o600, "log.key": 0o600, "state": 0o700,
+		} {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %s: found %s with %v, %v, want %v", umask, name, info.Mode(), err, want)
+			}
+		}
 	}
 }
 

@@ -23,6 +23,3 @@ func newModuleCommand() *cobra.Command {
 type exitCode int
 
 func (exitCode) Error() string { return "" }
-
-// ExitCode implements the interface that run looks for.
-func (e exitCode) ExitCode() int { return int(e) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/backends"
 	"github.com/bundlesign/bundlesign/config"
-	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
@@ -102,7 +100,7 @@ func releaseQuarantine(cmd *cobra.Command, path, key, reason string) error {
 			var err error
 			index, err = tx.Append(&audit.Leaf{
 				Type: audit.LeafReleased, Time: time.Now(), Key: key, Reason: reason,
-				Requester: &policy.Identity{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())},
+				Requester: operator(),
 			})
 			return err
 		})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -10,13 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bundlesign/bundlesign/backends"
-)
-
-// Exit codes, beside those of an error that has its own (ExitCode() int).
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
 )
 
 // childCommand is the hidden command that runs a PKCS#11 module. The daemon
@@ -29,19 +21,47 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	understood := false
+	prepare(root, func() { understood = true })
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil && !understood {
+		err = &usageError{err}
 	}
-	var coded interface{ ExitCode() int }
-	if !errors.As(err, &coded) {
+	if err != nil && err.Error() != "" {
 		fmt.Fprintf(stderr, "bundlesignd: %v\n", err)
-		return exitError
 	}
-	if msg := err.Error(); msg != "" {
-		fmt.Fprintf(stderr, "bundlesignd: %s\n", msg)
+	return exitCodeOf(err)
+}
+
+// prepare has every command call understood before it does anything, which is
+// after cobra has accepted the flags and arguments, and a command that only groups
+// others say how it is used: cobra would print that to stdout and call it a
+// success, also for a subcommand that is misspelled.
+func prepare(cmd *cobra.Command, understood func()) {
+	if runE := cmd.RunE; runE != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			understood()
+			return runE(cmd, args)
+		}
+	} else {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = unknownCommand
 	}
-	return coded.ExitCode()
+	for _, sub := range cmd.Commands() {
+		prepare(sub, understood)
+	}
+}
+
+// unknownCommand is what a group of commands does by itself.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	cmd.SetOut(cmd.ErrOrStderr())
+	if err := cmd.Help(); err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return fmt.Errorf("found no command after %q", cmd.CommandPath())
+	}
+	return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
 }
 
 func newRootCommand() *cobra.Command {
@@ -51,29 +71,23 @@ func newRootCommand() *cobra.Command {
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(
 		newServeCommand(),
 		newInitCommand(),
 		newConfigCommand(backends.CheckURI),
 		newQuarantineCommand(),
+		newClockCommand(),
 		newModuleCommand(),
 	)
 	return root
 }
-
-// usageError is a command line that could not be understood.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// ExitCode implements the interface that run looks for.
-func (e *usageError) ExitCode() int { return exitUsage }
 
 // version is the module version or, in a build from a checkout, its revision.
 func version() string {

@@ -67,7 +67,9 @@ func serve(cmd *cobra.Command, path string) (err error) {
 	if err := harden(); err != nil {
 		return err
 	}
-	cfg, warnings, err := config.Load(path, config.Options{CheckURI: backends.CheckURI})
+	cfg, warnings, err := config.Load(path, config.Options{
+		CheckURI: backends.CheckURI, ThisMachine: true, SocketPassed: os.Getenv("LISTEN_FDS") != "",
+	})
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func TestConfigurationOthersCanWriteIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := launch(t, dir)
-		d.exits(1)
+		d.exits(2)
 		if !strings.Contains(d.log.String(), name) || !strings.Contains(d.log.String(), "chmod") {
 			t.Errorf("%s: it does not say what to do: %s", name, d.log)
 		}
