@@ -14,10 +14,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/api/option"
 
 	"github.com/bundlesign/bundlesign/backends/file"
+	"github.com/bundlesign/bundlesign/backends/gcpkms"
 	"github.com/bundlesign/bundlesign/backends/pkcs11"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
+	"github.com/bundlesign/bundlesign/backends/vault"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
@@ -25,8 +28,9 @@ import (
 type Spec struct {
 	Name string // for logs and messages
 	URI  string
-	// MaxSessions bounds how many signatures a token is asked for at once; 0
-	// means 8, the greatest is 256. Backends without sessions ignore it.
+	// MaxSessions bounds how many signatures a token or Cloud KMS is asked for at
+	// once; 0 means 8 for a token and 16 for Cloud KMS, the greatest is 256. Other
+	// backends ignore it.
 	MaxSessions int
 	// Timeout is how long the backend may take for one operation before it
 	// counts as hung; 0 means 10 s.
@@ -41,6 +45,11 @@ type Options struct {
 	ChildCommand []string
 	// CredentialsDir is $CREDENTIALS_DIRECTORY, or "" without one.
 	CredentialsDir string
+	// VaultAddress is $VAULT_ADDR, for keys in Vault whose URI has no address.
+	VaultAddress string
+	// KMSOptions connect to a Cloud KMS that is not Google's, in tests; see
+	// [gcpkms.Options].ClientOptions.
+	KMSOptions []option.ClientOption
 }
 
 // Set is the keys of one daemon.
@@ -87,7 +96,9 @@ func (s *Set) Open(spec Spec) (signer.Key, error) {
 		return nil, fmt.Errorf("key %q: the key backends are closed", spec.Name)
 	}
 	k := &key{set: s}
-	if u := where.pkcs11; u != nil {
+	switch {
+	case where.pkcs11 != nil:
+		u := where.pkcs11
 		if len(s.options.ChildCommand) == 0 {
 			return nil, fmt.Errorf("key %q: no command was given to run PKCS#11 modules with", spec.Name)
 		}
@@ -95,7 +106,23 @@ func (s *Set) Open(spec Spec) (signer.Key, error) {
 		m := s.module(k.token)
 		m.keys++
 		k.Key = m.Key(pkcs11.KeyOptions{Object: u.Object, ID: u.ID, Timeout: spec.Timeout, MaxSessions: spec.MaxSessions})
-	} else {
+	case where.vault != nil:
+		k.Key = vault.Open(vault.Config{
+			URI:            where.vault,
+			DefaultAddress: s.options.VaultAddress,
+			CredentialsDir: s.options.CredentialsDir,
+			Timeout:        spec.Timeout,
+			Logger:         s.options.Logger,
+		})
+	case where.gcpkms != nil:
+		k.Key = gcpkms.Open(gcpkms.Options{
+			URI:           where.gcpkms,
+			Timeout:       spec.Timeout,
+			MaxInFlight:   spec.MaxSessions,
+			Logger:        s.options.Logger.With(zap.String("key", spec.Name)),
+			ClientOptions: s.options.KMSOptions,
+		})
+	default:
 		k.Key = file.Open(where.path)
 	}
 	s.keys[k] = struct{}{}

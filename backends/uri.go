@@ -6,19 +6,23 @@ import (
 	"strings"
 
 	"github.com/bundlesign/bundlesign/backends/file"
+	"github.com/bundlesign/bundlesign/backends/gcpkms"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
+	"github.com/bundlesign/bundlesign/backends/vault"
 )
 
-const wantScheme = "want file:/PATH.pem or pkcs11:token=LABEL;object=LABEL?module-path=/PATH.so&pin-source=/PATH"
+const wantScheme = "want file:/PATH.pem, pkcs11:token=LABEL;object=LABEL?module-path=/PATH.so&pin-source=/PATH, gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N or hashivault://MOUNT/KEY?version=N&address=https://HOST:8200"
 
-// parsed is the URI of a key: one of the two.
+// parsed is the URI of a key: one of the four.
 type parsed struct {
 	path   string // of a key file
 	pkcs11 *uri.URI
+	gcpkms *gcpkms.URI
+	vault  *vault.URI
 }
 
 func parse(keyURI string) (parsed, error) {
-	switch s := scheme(keyURI); s {
+	switch scheme(keyURI) {
 	case "file":
 		path, err := file.ParseURI(keyURI)
 		if err != nil {
@@ -31,8 +35,18 @@ func parse(keyURI string) (parsed, error) {
 			return parsed{}, fmt.Errorf("pkcs11 URI: %w", err)
 		}
 		return parsed{pkcs11: u}, nil
-	case "gcpkms", "hashivault":
-		return parsed{}, fmt.Errorf("scheme %q is not supported by this version; %s", s+":", wantScheme)
+	case "hashivault":
+		u, err := vault.ParseURI(keyURI)
+		if err != nil {
+			return parsed{}, fmt.Errorf("hashivault URI: %w", err)
+		}
+		return parsed{vault: u}, nil
+	case "gcpkms":
+		u, err := gcpkms.ParseURI(keyURI)
+		if err != nil {
+			return parsed{}, fmt.Errorf("gcpkms URI: %w", err)
+		}
+		return parsed{gcpkms: u}, nil
 	case "":
 		return parsed{}, errors.New("found no URI scheme; " + wantScheme)
 	default:

@@ -76,7 +76,11 @@ type Key struct {
 	// Where the private key is. "pkcs11:token=prod;object=acme-shop" is a key in
 	// an HSM (RFC 7512; module-path names the vendor's library and pin-source a
 	// file with the PIN, which never stands in the URI itself).
-	// "file:acme-shop.key.pem" is a PEM file, for development.
+	// "hashivault://transit/acme-shop?version=1&address=https://vault:8200" is a
+	// version of a key in Vault (docs/backends.md says how to log in).
+	// "gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/1"
+	// is a key version in Google Cloud KMS. "file:acme-shop.key.pem" is a PEM file,
+	// for development.
 	URI string `yaml:"uri" need:"required" kind:"uri"`
 
 	// The pin: the public key that this must turn out to be, as a path to the
@@ -95,7 +99,8 @@ type Key struct {
 	// give it out. A "file:" key can prove no more than "software".
 	Custody signer.CustodyLevel `yaml:"custody" oneof:"software non-extractable never-extractable"`
 
-	// How many sessions of the token are used at once; for "pkcs11:" keys only.
+	// How many signatures a token or Cloud KMS is asked for at once; other keys
+	// ignore it.
 	MaxSessions int `yaml:"max_sessions" range:"1..256"`
 
 	// How long one operation of the key may take before it counts as failed.

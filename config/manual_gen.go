@@ -34,7 +34,7 @@ func manual(name string) string {
 	case "Key.Custody":
 		return "The least that the key's backend must prove, or the key is not used. \"software\": nothing. \"non-extractable\": the backend holds the key and does not give it out. \"never-extractable\": it also made the key and could never give it out. A \"file:\" key can prove no more than \"software\"."
 	case "Key.MaxSessions":
-		return "How many sessions of the token are used at once; for \"pkcs11:\" keys only."
+		return "How many signatures a token or Cloud KMS is asked for at once; other keys ignore it."
 	case "Key.Name":
 		return "What the key is called in requests, answers and the log: lower-case letters, digits and hyphens, at most 63."
 	case "Key.PublicKey":
@@ -44,7 +44,7 @@ func manual(name string) string {
 	case "Key.Timeout":
 		return "How long one operation of the key may take before it counts as failed."
 	case "Key.URI":
-		return "Where the private key is. \"pkcs11:token=prod;object=acme-shop\" is a key in an HSM (RFC 7512; module-path names the vendor's library and pin-source a file with the PIN, which never stands in the URI itself). \"file:acme-shop.key.pem\" is a PEM file, for development."
+		return "Where the private key is. \"pkcs11:token=prod;object=acme-shop\" is a key in an HSM (RFC 7512; module-path names the vendor's library and pin-source a file with the PIN, which never stands in the URI itself). \"hashivault://transit/acme-shop?version=1&address=https://vault:8200\" is a version of a key in Vault (docs/backends.md says how to log in). \"gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/1\" is a key version in Google Cloud KMS. \"file:acme-shop.key.pem\" is a PEM file, for development."
 	case "Limits":
 		return "Limits bound what callers can ask of the daemon."
 	case "Limits.BodyBytes":

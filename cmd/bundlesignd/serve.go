@@ -130,7 +130,7 @@ func start(ctx context.Context, cfg *config.Config, log *zap.Logger) (_ *running
 		return nil, err
 	}
 	d.keys = backends.NewSet(backends.Options{
-		Logger: log, ChildCommand: []string{thisProgram, childCommand}, CredentialsDir: os.Getenv("CREDENTIALS_DIRECTORY"),
+		Logger: log, ChildCommand: []string{thisProgram, childCommand}, CredentialsDir: os.Getenv("CREDENTIALS_DIRECTORY"), VaultAddress: os.Getenv("VAULT_ADDR"),
 	})
 	keys, err := openKeys(d.keys, cfg)
 	if err != nil {

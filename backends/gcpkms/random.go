@@ -1,0 +1,54 @@
+package gcpkms
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"cloud.google.com/go/kms/apiv1/kmspb"
+	"go.uber.org/zap"
+)
+
+const (
+	entropySize = 32 // bytes
+	// entropyPatience is how long a session key waits for the HSM's random bytes.
+	entropyPatience = 2 * time.Second
+)
+
+// random remembers that the service gives no random bytes.
+type random struct{ off atomic.Bool }
+
+// entropy returns random bytes of the HSM, for a key that is in one, or nil. They
+// are mixed with those of the system, which are enough by themselves, so that
+// nothing depends on them: a location without an HSM, an account without the
+// permission cloudkms.locations.generateRandomBytes, or a service that takes too
+// long, is asked once and then not again until the key is next inspected.
+func (k *Key) entropy(ctx context.Context) []byte {
+	// Single-tenant HSMs and external key managers have no such call.
+	if kmspb.ProtectionLevel(k.level.Load()) != kmspb.ProtectionLevel_HSM || k.random.off.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(entropyPatience, k.timeout))
+	defer cancel()
+	var data []byte
+	err := k.attempt(ctx, func(ctx context.Context, c *client) error {
+		answer, err := c.GenerateRandomBytes(ctx, &kmspb.GenerateRandomBytesRequest{
+			Location: k.uri.Location(), LengthBytes: entropySize, ProtectionLevel: kmspb.ProtectionLevel_HSM,
+		})
+		if err != nil {
+			return err
+		}
+		data = answer.GetData()
+		return intact("random data", data, answer.GetDataCrc32C())
+	})
+	if err == nil {
+		return data
+	}
+	f := explain(err)
+	if slow := errors.Is(ctx.Err(), context.DeadlineExceeded); (slow || errors.Is(f.kind, unusable)) && !k.random.off.Swap(true) {
+		k.logger.Info("session keys are drawn from the system's generator alone: Cloud KMS gives no random bytes here", zap.String("reason", f.text))
+	}
+	clear(data)
+	return nil
+}

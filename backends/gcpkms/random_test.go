@@ -1,0 +1,51 @@
+package gcpkms_test
+
+import (
+	"testing"
+
+	"cloud.google.com/go/kms/apiv1/kmspb"
+	"google.golang.org/grpc/codes"
+
+	"github.com/bundlesign/bundlesign/backends/gcpkms/kmstest"
+)
+
+// Session keys take random bytes from the HSM of a key that is in one, and nothing
+// depends on them.
+func TestRandomBytes(t *testing.T) {
+	wrongSum := func(r any) { r.(*kmspb.GenerateRandomBytesResponse).DataCrc32C.Value ^= 1 }
+	for _, test := range []struct {
+		name  string
+		level kmspb.ProtectionLevel
+		fault *kmstest.Fault
+		deny  bool
+		calls int // for two session keys
+	}{
+		{name: "HSM", level: kmspb.ProtectionLevel_HSM, calls: 2},
+		{name: "software", level: kmspb.ProtectionLevel_SOFTWARE},
+		{name: "no permission", level: kmspb.ProtectionLevel_HSM, deny: true, calls: 1},
+		{name: "no HSM in the location", level: kmspb.ProtectionLevel_HSM, fault: &kmstest.Fault{Err: kmstest.Status(codes.InvalidArgument, "no")}, calls: 1},
+		{name: "quota", level: kmspb.ProtectionLevel_HSM, fault: &kmstest.Fault{Err: quotaError(0)}, calls: 2},
+		{name: "damaged", level: kmspb.ProtectionLevel_HSM, fault: &kmstest.Fault{Send: wrongSum}, calls: 2},
+		{name: "hangs", level: kmspb.ProtectionLevel_HSM, fault: &kmstest.Fault{Hang: make(chan struct{}, 9)}, calls: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, k, public := rig(t)
+			s.Edit(name, func(v *kmspb.CryptoKeyVersion) { v.ProtectionLevel = test.level })
+			if test.deny {
+				s.Deny(kmstest.RandomBytes)
+			}
+			if test.fault != nil {
+				test.fault.Method = "GenerateRandomBytes"
+				s.Inject(*test.fault)
+			}
+			if _, err := k.Inspect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			works(t, k, public)
+			works(t, k, public)
+			if n := s.Calls("GenerateRandomBytes"); n != test.calls {
+				t.Errorf("asked for random bytes %d times, want %d", n, test.calls)
+			}
+		})
+	}
+}
