@@ -14,7 +14,7 @@ type token struct {
 	ctx      *pkcs11.Ctx
 	slot     uint
 	says     proto.Token // what it says of itself
-	library  string
+	vendor   string
 	sessions int
 	random   bool // it has a random number generator
 
@@ -53,7 +53,7 @@ func openToken(q *proto.Open) (*token, error) {
 	t.says = describe(t.slot, info)
 	t.random = info.Flags&pkcs11.CKF_RNG != 0
 	if lib, err := ctx.GetInfo(); err == nil {
-		t.library = lib.ManufacturerID + " " + lib.LibraryDescription
+		t.vendor = lib.ManufacturerID + " " + lib.LibraryDescription
 	}
 	if t.sessions, err = poolSize(q.Sessions, info.MaxSessionCount); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func openToken(q *proto.Open) (*token, error) {
 }
 
 func (t *token) opened() *proto.Opened {
-	return &proto.Opened{Token: t.says, Library: t.library, Sessions: t.sessions}
+	return &proto.Opened{Token: t.says, Library: t.vendor, Sessions: t.sessions}
 }
 
 // checkMechanism fails if the token says that it cannot make raw PKCS#1 v1.5
