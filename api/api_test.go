@@ -58,6 +58,15 @@ func TestSubmitIsSignedAndProved(t *testing.T) {
 		if err := rec.Verify(r.verifier); err != nil {
 			t.Error(err)
 		}
+		// Posted again, as a retry does, it is the same answer to the byte, files
+		// and all.
+		retry := r.submit(func(s *wire.Submit) {
+			s.ChecksumFormat, s.Labels = format, map[string]string{"format": format}
+			s.Files = []wire.SubmitFile{{FileName: "index.html", Digest: strings.Repeat("ab", 32)}}
+		})
+		if string(retry.body) != string(a.body) {
+			t.Errorf("a retry gave another answer:\n%s\n%s", a.body, retry.body)
+		}
 		again := r.get("/v1/signatures/" + got.ID)
 		if string(again.body) != string(a.body) {
 			t.Errorf("asking again gave another answer:\n%s\n%s", a.body, again.body)

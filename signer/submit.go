@@ -26,8 +26,7 @@ import (
 // So does the same idempotencyKey ("" for none), whatever became of the record;
 // using it for another submission is an error.
 //
-// A denied request is an [*Error] of [KindDenied] with the record. An earlier
-// record comes back without its files: [Signer.Request] has them.
+// A denied request is an [*Error] of [KindDenied] with the record.
 func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity, idempotencyKey string) (*Request, error) {
 	if err := sub.Validate(s.config.MaxFiles); err != nil {
 		return nil, err
@@ -46,9 +45,12 @@ func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity
 		return nil, err
 	}
 	for {
-		r, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, s.keys.byApp[sub.AppID]})
+		r, fresh, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, s.keys.byApp[sub.AppID]})
 		if errors.Is(err, errNotAdmitted) {
 			continue // the policy was changed in between: look again
+		}
+		if err == nil && !fresh {
+			r, err = s.store.Request(ctx, r.ID) // with its files: a retry gets the same answer
 		}
 		if err != nil {
 			return nil, storeError(err)
@@ -70,27 +72,27 @@ type asked struct {
 var errNotAdmitted = errors.New("allowed, but not admitted")
 
 // attempt decides twice: first to turn away early what could not be worked on, and
-// then, in the transaction that records it, for good.
-func (s *Signer) attempt(ctx context.Context, q *asked) (*Request, error) {
+// then, in the transaction that records it, for good. fresh tells whether the
+// record is new.
+func (s *Signer) attempt(ctx context.Context, q *asked) (r *Request, fresh bool, err error) {
 	if s.policy.Load().Decide(q.question()).Effect != policy.Allow {
-		r, _, err := s.record(ctx, q, nil)
-		return r, err
+		return s.record(ctx, q, nil)
 	}
 	place, err := s.admit(ctx, q)
 	if err != nil {
 		if r := s.earlier(ctx, q); r != nil {
-			return r, nil
+			return r, false, nil
 		}
-		return nil, err
+		return nil, false, err
 	}
-	r, fresh, err := s.record(ctx, q, place)
+	r, fresh, err = s.record(ctx, q, place)
 	if err == nil && fresh && r.State == Authorized {
 		go s.execute(r, place)
-		return r, nil
+		return r, true, nil
 	}
 	place.leave()
 	s.signing.Done()
-	return r, err
+	return r, fresh, err
 }
 
 // admit makes sure that an allowed request can be worked on: its app has a key,
