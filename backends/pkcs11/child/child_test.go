@@ -1,6 +1,7 @@
 package child
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -179,6 +180,32 @@ func TestMayTry(t *testing.T) {
 		if got != test.want {
 			t.Errorf("flags %#x: %q, want %q", test.flags, got, test.want)
 		}
+	}
+}
+
+// The token's generator is asked for each session key, and for nothing else; a
+// generator that fails is not passed over.
+func TestSessionKeysTakeTheTokensRandomBytes(t *testing.T) {
+	tok, public := openReal(t)
+	if tok.random == nil {
+		t.Fatal("SoftHSM has a generator, and the child does not know")
+	}
+	real, asked, boom := tok.random, 0, pkcs11.Error(pkcs11.CKR_FUNCTION_FAILED)
+	tok.random = func(h pkcs11.SessionHandle, n int) ([]byte, error) {
+		asked++
+		b, err := real(h, n)
+		if len(b) != entropySize || bytes.Equal(b, make([]byte, entropySize)) {
+			t.Errorf("the token gave %d bytes, want %d random ones", len(b), entropySize)
+		}
+		return b, err
+	}
+	signsWell(t, tok, public) // two checksums and one session key
+	if asked != 1 {
+		t.Errorf("the generator was asked %d times for one session key", asked)
+	}
+	tok.random = func(pkcs11.SessionHandle, int) ([]byte, error) { return nil, boom }
+	if _, err := tok.sign(&proto.Sign{Key: acme(), Payloads: []capgo.Payload{capgo.SessionKeyPayload()}}); err == nil {
+		t.Error("a session key was drawn although the token's generator failed")
 	}
 }
 

@@ -60,10 +60,10 @@ func (t *token) signOne(s *session, key proto.Selector, p capgo.Payload) (capgo.
 // entropy returns bytes of the token's generator, or none if it has none. They
 // are mixed with the system's.
 func (t *token) entropy(s *session) ([]byte, error) {
-	if !t.random {
+	if t.random == nil {
 		return nil, nil
 	}
-	b, err := t.ctx.GenerateRandom(s.handle, entropySize)
+	b, err := t.random(s.handle, entropySize)
 	err = try("C_GenerateRandom", err)
 	if isCode(err, ckr.RandomNoRNG) || isCode(err, ckr.FunctionUnsupported) {
 		return nil, nil

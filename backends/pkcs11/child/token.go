@@ -16,7 +16,8 @@ type token struct {
 	says     proto.Token // what it says of itself
 	vendor   string
 	sessions int
-	random   bool // it has a random number generator
+	// random is the token's generator (C_GenerateRandom), or nil if it has none.
+	random func(pkcs11.SessionHandle, int) ([]byte, error)
 
 	// logins counts successful logins. What was found before the newest one is
 	// found again: a login makes private objects visible, a logout makes their
@@ -51,7 +52,9 @@ func openToken(q *proto.Open) (*token, error) {
 		return nil, try("C_GetTokenInfo", err)
 	}
 	t.says = describe(t.slot, info)
-	t.random = info.Flags&pkcs11.CKF_RNG != 0
+	if info.Flags&pkcs11.CKF_RNG != 0 {
+		t.random = ctx.GenerateRandom
+	}
 	if lib, err := ctx.GetInfo(); err == nil {
 		t.vendor = lib.ManufacturerID + " " + lib.LibraryDescription
 	}
