@@ -81,18 +81,25 @@ func TestResultIsHeldBackUntilItIsDurable(t *testing.T) {
 	})
 }
 
+// strand stops the daemon while a request is being signed.
+func (r *rig) strand() *signer.Request {
+	r.t.Helper()
+	r.start()
+	r.mustSubmit(submission(), bob)
+	r.key.with(func(k *faultyKey) { k.block = make(chan struct{}) })
+	req, err := r.core.Submit(r.t.Context(), submission(), alice, "")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+	r.stop()
+	r.key.with(func(k *faultyKey) { k.block = nil })
+	return req
+}
+
 func TestAuthorizedRequestIsFinishedAfterARestart(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.mustSubmit(submission(), bob)
-		r.key.with(func(k *faultyKey) { k.block = make(chan struct{}) })
-		req, err := r.core.Submit(t.Context(), submission(), alice, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		r.stop()
-		r.key.with(func(k *faultyKey) { k.block = nil })
+		req := r.strand()
 		// The policy in force now would deny it: the decision was spent before.
 		r.config.Policy = rules(t)
 		r.start()
@@ -109,16 +116,8 @@ func TestAuthorizedRequestIsFinishedAfterARestart(t *testing.T) {
 
 func TestAuthorizedRequestFailsIfItsKeyIsNoLongerTheSame(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.start()
-		r.mustSubmit(submission(), bob)
-		r.key.with(func(k *faultyKey) { k.block = make(chan struct{}) })
-		req, err := r.core.Submit(t.Context(), submission(), alice, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		r.stop()
-		r.key.with(func(k *faultyKey) { k.block, k.private = nil, otherTestKey() })
+		req := r.strand()
+		r.key.with(func(k *faultyKey) { k.private = otherTestKey() })
 		r.config.Keys[0].Pin = publicKey(t, otherTestKey())
 		r.start()
 		synctest.Wait()
