@@ -8,6 +8,8 @@ import (
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -46,7 +48,9 @@ func (k *Key) entropy(ctx context.Context) []byte {
 		return data
 	}
 	f := explain(err)
-	if slow := errors.Is(ctx.Err(), context.DeadlineExceeded); (slow || errors.Is(f.kind, unusable)) && !k.random.off.Swap(true) {
+	// The service knows the deadline too, and may say first that it is over.
+	slow := ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded
+	if (slow || errors.Is(f.kind, unusable)) && !k.random.off.Swap(true) {
 		k.logger.Info("session keys are drawn from the system's generator alone: Cloud KMS gives no random bytes here", zap.String("reason", f.text))
 	}
 	clear(data)
