@@ -205,3 +205,30 @@ func FuzzDecodeLeaf(f *testing.F) {
 		}
 	})
 }
+
+// What reaches the log's key is the text of a checkpoint and nothing else.
+func TestCheckpointText(t *testing.T) {
+	tree := tlog.Tree{N: 7}
+	text, err := NewCheckpointText("example.com/log", tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseCheckpointText(text.Bytes())
+	if err != nil || again != text {
+		t.Errorf("parsed: %q, %v, want what was made", again.Bytes(), err)
+	}
+	for _, bad := range []string{
+		"", "example.com/log\n", string(text.Bytes()) + "extension\n", strings.TrimSuffix(string(text.Bytes()), "\n"),
+		strings.Repeat("o", MaxCheckpointText) + string(text.Bytes()), "\n7\n" + tree.Hash.String() + "\n",
+	} {
+		if got, err := ParseCheckpointText([]byte(bad)); err == nil {
+			t.Errorf("%q was taken for the text of a checkpoint: %q", bad, got.Bytes())
+		}
+	}
+	if _, err := NewCheckpointText("two\nlines", tree); err == nil {
+		t.Error("an origin of two lines was taken")
+	}
+	if b := (CheckpointText{}).Bytes(); b != nil {
+		t.Errorf("the zero value has the text %q", b)
+	}
+}

@@ -18,6 +18,40 @@ func SignCheckpoint(tree tlog.Tree, signer note.Signer) ([]byte, error) {
 	return msg, nil
 }
 
+// CheckpointText is what the log's private key signs, and all that it signs: the
+// text of a checkpoint, which only this package makes. The zero value is none.
+type CheckpointText struct{ text string }
+
+// NewCheckpointText returns the text of the checkpoint of tree in the log that is
+// called origin.
+func NewCheckpointText(origin string, tree tlog.Tree) (CheckpointText, error) {
+	return ParseCheckpointText([]byte(checkpointText(origin, tree)))
+}
+
+// ParseCheckpointText reads a text of at most [MaxCheckpointText] bytes.
+func ParseCheckpointText(text []byte) (CheckpointText, error) {
+	if len(text) > MaxCheckpointText {
+		return CheckpointText{}, fmt.Errorf("checkpoint: found a text of %d bytes, want at most %d", len(text), MaxCheckpointText)
+	}
+	if _, _, err := parseCheckpointText(string(text)); err != nil {
+		return CheckpointText{}, err
+	}
+	return CheckpointText{string(text)}, nil
+}
+
+// MaxCheckpointText is the largest text of a checkpoint in bytes. The origin is
+// far shorter than that.
+const MaxCheckpointText = 1024
+
+// Bytes returns the bytes to sign with Ed25519 (RFC 8032), or nil for the zero
+// value.
+func (t CheckpointText) Bytes() []byte {
+	if t.text == "" {
+		return nil
+	}
+	return []byte(t.text)
+}
+
 func checkpointText(origin string, tree tlog.Tree) string {
 	return fmt.Sprintf("%s\n%d\n%s\n", origin, tree.N, tree.Hash)
 }

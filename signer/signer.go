@@ -21,6 +21,7 @@ package signer
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"time"
 
@@ -154,10 +155,18 @@ type Evidence struct {
 // later; one that wraps [ErrKeyUnusable] means that it will not until somebody
 // changes the key, the token or the configuration. Any other error counts as
 // ErrUnavailable. No error holds a secret.
+//
+// An error may know when the same call is worth another try, such as when a
+// quota refills: it, or one that it wraps, then has the method
+// RetryAfter() time.Duration. Nobody asks the key again before that, and callers
+// are told.
 type Key interface {
 	// Sign has the private key sign each payload, in order, all or none. The
 	// operation is deterministic but for session keys, so a caller may repeat
-	// it. Results are not verified: that is the core's work.
+	// it. Results are not verified: that is the core's work. A key works on as
+	// many payloads side by side as its backend does well with, gives each of its
+	// own operations its own deadline, and lets other calls have their turn beside
+	// a long one.
 	Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error)
 	// Inspect asks the backend for the public key and custody evidence, anew
 	// at each call. It refuses, with ErrKeyUnusable, a key that devices do not
@@ -165,6 +174,20 @@ type Key interface {
 	Inspect(ctx context.Context) (*Evidence, error)
 	// Close waits for calls in flight to end and releases what the key holds.
 	// Later calls fail with ErrKeyUnusable.
+	Close() error
+}
+
+// LogKey is the private key of the audit log in a backend: Ed25519 (RFC 8032). It
+// keeps the contract of a [Key], and it is another key than any that signs for
+// an app.
+type LogKey interface {
+	// SignCheckpoint returns the 64 bytes of the signature over the text. It is
+	// not verified: that is the caller's work.
+	SignCheckpoint(ctx context.Context, text audit.CheckpointText) ([]byte, error)
+	// PublicKey asks the backend for the public key, anew at each call. It
+	// refuses, with ErrKeyUnusable, a key that is not Ed25519.
+	PublicKey(ctx context.Context) (ed25519.PublicKey, error)
+	// Close is as that of a Key.
 	Close() error
 }
 
