@@ -26,19 +26,19 @@ const maxCredentials = 64 << 10
 // GOOGLE_SDK_GO_LOGGING_LEVEL is set.
 var silent = slog.New(slog.DiscardHandler)
 
-// authenticate finds the credentials that the URI asks for: a file, or else those
+// authenticate finds the credentials that a URI asks for: a file, or else those
 // of the machine (application default credentials: the variable
 // GOOGLE_APPLICATION_CREDENTIALS, gcloud's own, or the metadata server), either
 // exchanged for those of another service account or not.
-func authenticate(u *URI) (*auth.Credentials, error) {
+func authenticate(a Access) (*auth.Credentials, error) {
 	scopes := kms.DefaultAuthScopes()
 	// A service account's key signs its tokens itself: one server less that has to
 	// be reached.
 	detect := &credentials.DetectOptions{Scopes: scopes, UseSelfSignedJWT: true, Logger: silent}
 	var found *auth.Credentials
 	var err error
-	if u.Credentials != "" {
-		found, err = fromFile(u.Credentials, detect)
+	if a.Credentials != "" {
+		found, err = fromFile(a.Credentials, detect)
 	} else if found, err = credentials.DetectDefault(detect); err != nil {
 		// Not its text, which may have parts of a file in it. Unavailable rather
 		// than unusable: a metadata server may not be there yet.
@@ -47,16 +47,16 @@ func authenticate(u *URI) (*auth.Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Impersonate != "" {
+	if a.Impersonate != "" {
 		found, err = impersonate.NewCredentials(&impersonate.CredentialsOptions{
-			TargetPrincipal: u.Impersonate, Scopes: scopes, Credentials: found, Logger: silent,
+			TargetPrincipal: a.Impersonate, Scopes: scopes, Credentials: found, Client: tokenClient(found), Logger: silent,
 		})
 		if err != nil {
 			return nil, &fault{kind: unusable, text: "the credentials cannot be exchanged for those of the service account of impersonate="}
 		}
 	}
 	return auth.NewCredentials(&auth.CredentialsOptions{
-		TokenProvider:          tokens{found, u.Impersonate != ""},
+		TokenProvider:          tokens{found, a.Impersonate != ""},
 		ProjectIDProvider:      auth.CredentialsPropertyFunc(found.ProjectID),
 		QuotaProjectIDProvider: auth.CredentialsPropertyFunc(found.QuotaProjectID),
 		UniverseDomainProvider: auth.CredentialsPropertyFunc(found.UniverseDomain),
@@ -105,8 +105,13 @@ func (t tokens) Token(ctx context.Context) (*auth.Token, error) {
 	var answer *auth.Error
 	if errors.As(err, &answer) && answer.Response != nil {
 		e.status = answer.Response.StatusCode
-	} else if found := statusCode.FindStringSubmatch(err.Error()); found != nil {
-		e.status, _ = strconv.Atoi(found[1])
+		return nil, e
+	}
+	// One exchange may stand behind another, whose error is in that of the first.
+	for ; err != nil && e.status == 0; err = errors.Unwrap(err) {
+		if found := statusCode.FindStringSubmatch(err.Error()); found != nil {
+			e.status, _ = strconv.Atoi(found[1])
+		}
 	}
 	return nil, e
 }
@@ -128,13 +133,13 @@ func (e *credentialsError) refused() bool {
 
 func (e *credentialsError) fault() *fault {
 	if !e.refused() {
-		return &fault{kind: unavailable, tries: attempts, text: "no access token: the token or metadata server cannot be reached, or fails" + e.code()}
+		return &fault{kind: unavailable, tries: attempts, undone: true, text: "no access token: the token or metadata server cannot be reached, or fails" + e.code()}
 	}
 	text := "the token server refuses the credentials" + e.code() + ": they have expired, were revoked or deleted, or this machine's clock is wrong"
 	if e.impersonates {
 		text += "; impersonate= also needs roles/iam.serviceAccountTokenCreator on that service account, and the IAM Service Account Credentials API enabled"
 	}
-	return &fault{kind: unusable, drop: true, text: text}
+	return &fault{kind: unusable, drop: true, undone: true, text: text}
 }
 
 func (e *credentialsError) code() string {

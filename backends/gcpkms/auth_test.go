@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/api/option"
 
@@ -86,11 +85,11 @@ func withFile(t *testing.T, s *kmstest.Server) (k *gcpkms.Key, path string) {
 	path = filepath.Join(t.TempDir(), "credentials.json")
 	o := options(t, s)
 	o.URI = parse(t, "gcpkms://"+name+"?credentials="+path)
-	o.Timeout = 5 * time.Second
 	return open(t, o), path
 }
 
 func TestCredentialsFile(t *testing.T) {
+	t.Parallel()
 	var current atomic.Pointer[account]
 	current.Store(newAccount(t))
 	s := kmstest.NewTLS(t, func(token string) bool { return current.Load().accepts(token) })
@@ -140,6 +139,7 @@ func TestCredentialsFile(t *testing.T) {
 
 // Workload identity: a token of another service is exchanged at a token server.
 func TestTokenServer(t *testing.T) {
+	t.Parallel()
 	const access = "access-token-of-the-workload"
 	s := kmstest.NewTLS(t, func(token string) bool { return token == access })
 	public := publicKey(t, s.Generate(name))
@@ -186,6 +186,7 @@ func TestTokenServer(t *testing.T) {
 }
 
 func TestUnknownCA(t *testing.T) {
+	t.Parallel()
 	s := kmstest.NewTLS(t, func(string) bool { return true })
 	k := open(t, gcpkms.Options{
 		URI:           parse(t, "gcpkms://"+name),

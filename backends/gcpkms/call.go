@@ -20,18 +20,28 @@ const (
 	firstDelay = 100 * time.Millisecond
 )
 
-// call runs one operation, with retries, within the key's timeout. What says what
-// is being done, for messages. The error is a *fault, or wraps ctx's when that
+// call runs one operation, with retries, within the timeout. What says what is being
+// done, for messages. The error is a *fault, or wraps ctx's when that
 // ended.
-func (k *Key) call(ctx context.Context, what string, op func(context.Context, *client) error) error {
-	within, cancel := context.WithTimeoutCause(ctx, k.timeout, errHung)
+func (s *service) call(ctx context.Context, what string, op func(context.Context, *client) error) error {
+	return s.repeat(ctx, what, func(f *fault, attempt int) bool { return attempt < f.tries }, op)
+}
+
+// once runs an operation that makes something. It is repeated only after an error
+// that says that nothing was done.
+func (s *service) once(ctx context.Context, what string, op func(context.Context, *client) error) error {
+	return s.repeat(ctx, what, func(f *fault, attempt int) bool { return f.undone && attempt < f.tries }, op)
+}
+
+func (s *service) repeat(ctx context.Context, what string, again func(f *fault, attempt int) bool, op func(context.Context, *client) error) error {
+	within, cancel := context.WithTimeoutCause(ctx, s.timeout, errHung)
 	defer cancel()
 	var last *fault
-	delay := firstDelay
+	delay := s.delay
 	for attempt := 1; ; attempt++ {
-		err := k.quota.wait(within, min(k.timeout/4, time.Second))
+		err := s.quota.wait(within, min(s.timeout/4, time.Second))
 		if err == nil {
-			err = k.attempt(within, op)
+			err = s.attempt(within, op)
 		}
 		if err == nil {
 			return nil
@@ -41,11 +51,13 @@ func (k *Key) call(ctx context.Context, what string, op func(context.Context, *c
 		}
 		if within.Err() != nil {
 			if last == nil {
-				last = &fault{kind: unavailable, text: fmt.Sprintf("no answer within %s: check the way to the service (proxy, firewall, private endpoint); a new connection is made at the next use", k.timeout)}
+				last = &fault{kind: unavailable, text: fmt.Sprintf("no answer within %s: check the way to the service (proxy, firewall, private endpoint); a new connection is made at the next use", s.timeout)}
 			}
-			return last.during(what)
+			f := last.during(what)
+			f.undone = false // what was tried last may have been done
+			return f
 		}
-		last = explain(err)
+		last = s.explain(err)
 		if last.wait {
 			// The pause outlasts the call.
 			return last.during(what)
@@ -54,10 +66,10 @@ func (k *Key) call(ctx context.Context, what string, op func(context.Context, *c
 			// Not counted as an attempt: the service is well and says when to come
 			// back. All callers wait, not only this one.
 			attempt--
-			k.quota.start(last.after)
+			s.quota.start(last.after)
 			continue
 		}
-		if attempt >= last.tries {
+		if !again(last, attempt) {
 			return last.during(what)
 		}
 		if !sleep(within, jitter(delay)) {
@@ -76,18 +88,18 @@ var errHung = errors.New("the service took too long")
 
 // attempt runs op once. A client that does not answer, or whose credentials are
 // refused, is not used for another call.
-func (k *Key) attempt(ctx context.Context, op func(context.Context, *client) error) error {
-	h, err := k.clients.acquire(ctx)
+func (s *service) attempt(ctx context.Context, op func(context.Context, *client) error) error {
+	h, err := s.clients.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer h.release()
 	err = op(ctx, h.client)
 	if err == nil {
-		k.quota.over()
+		s.quota.over()
 		return nil
 	}
-	if errors.Is(context.Cause(ctx), errHung) || explain(err).drop {
+	if errors.Is(context.Cause(ctx), errHung) || s.explain(err).drop {
 		h.drop()
 	}
 	return err

@@ -121,18 +121,19 @@ var (
 )
 
 // dial makes a client. It does not wait for a connection.
-func dial(ctx context.Context, u *URI, extra []option.ClientOption) (*client, error) {
+func dial(ctx context.Context, a Access, extra []option.ClientOption) (*client, error) {
 	options := []option.ClientOption{
 		option.WithTelemetryDisabled(),
 		option.WithLogger(silent),
 		option.WithGRPCDialOption(grpc.WithConnectParams(reconnect)),
 		option.WithGRPCDialOption(grpc.WithKeepaliveParams(alive)),
+		option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(compareClocks)),
 	}
-	if u.Endpoint != "" {
-		options = append(options, option.WithEndpoint(u.Endpoint))
+	if a.Endpoint != "" {
+		options = append(options, option.WithEndpoint(a.Endpoint))
 	}
-	if len(extra) == 0 || u.Credentials != "" || u.Impersonate != "" {
-		credentials, err := authenticate(u)
+	if len(extra) == 0 || a.Credentials != "" || a.Impersonate != "" {
+		credentials, err := authenticate(a)
 		if err != nil {
 			return nil, err
 		}

@@ -16,11 +16,13 @@ import (
 )
 
 func TestGenerated(t *testing.T) {
+	t.Parallel()
 	s := kmstest.New(t)
 	conformance(t, s, s.Generate(name), signer.NeverExtractable)
 }
 
 func TestImported(t *testing.T) {
+	t.Parallel()
 	s := kmstest.New(t)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

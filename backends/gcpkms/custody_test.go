@@ -18,6 +18,7 @@ import (
 )
 
 func TestCustody(t *testing.T) {
+	t.Parallel()
 	level := func(l kmspb.ProtectionLevel) func(*kmspb.CryptoKeyVersion) {
 		return func(v *kmspb.CryptoKeyVersion) { v.ProtectionLevel = l }
 	}
@@ -65,6 +66,7 @@ func TestCustody(t *testing.T) {
 }
 
 func TestAttestationIsNamed(t *testing.T) {
+	t.Parallel()
 	_, k, _ := rig(t)
 	e, err := k.Inspect(t.Context())
 	if err != nil {
@@ -77,6 +79,7 @@ func TestAttestationIsNamed(t *testing.T) {
 }
 
 func TestProtectionHSM(t *testing.T) {
+	t.Parallel()
 	for _, inspected := range []bool{false, true} {
 		s := kmstest.New(t)
 		public := publicKey(t, s.Generate(name))
@@ -99,6 +102,7 @@ func TestProtectionHSM(t *testing.T) {
 
 // Keys that devices do not accept, whatever the service says of them.
 func TestUnfitKeys(t *testing.T) {
+	t.Parallel()
 	large, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {
 		t.Fatal(err)

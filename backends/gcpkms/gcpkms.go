@@ -1,7 +1,9 @@
-// Package gcpkms signs with a key version in Google Cloud KMS.
+// Package gcpkms signs with a key version in Google Cloud KMS, makes such
+// versions, and has the audit log's key there.
 //
 // The algorithm is RSA_SIGN_RAW_PKCS1_2048: the raw private-key operation over
-// PKCS#1 v1.5 padding without a DigestInfo, which is what this format needs.
+// PKCS#1 v1.5 padding without a DigestInfo, which is what this format needs. The
+// log's is EC_SIGN_ED25519.
 //
 // Its invariant is that an answer counts only if it is the answer to the question
 // that was asked: the service confirms the checksum of what it received, the
@@ -15,7 +17,6 @@
 package gcpkms
 
 import (
-	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,6 @@ import (
 const Backend = "gcpkms"
 
 const (
-	defaultTimeout     = 10 * time.Second
 	defaultMaxInFlight = 16
 	maxInFlight        = 256
 )
@@ -57,13 +57,10 @@ type Options struct {
 
 // Key is one key version.
 type Key struct {
+	*service
 	uri      *URI
-	timeout  time.Duration
 	parallel int
 	slots    *semaphore.Weighted
-	logger   *zap.Logger
-	clients  clients
-	quota    pause
 	random   random
 	gate     gate.Gate
 
@@ -76,25 +73,26 @@ var _ signer.Key = (*Key)(nil)
 
 // Open returns the key that the options describe, without touching it.
 func Open(o Options) *Key {
-	if o.Timeout <= 0 {
-		o.Timeout = defaultTimeout
-	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = defaultMaxInFlight
 	}
 	o.MaxInFlight = min(o.MaxInFlight, maxInFlight)
+	return &Key{
+		service:  o.service(),
+		uri:      o.URI,
+		parallel: o.MaxInFlight,
+		slots:    semaphore.NewWeighted(int64(o.MaxInFlight)),
+		random:   random{patience: entropyPatience},
+	}
+}
+
+// service returns the way to the key version that the options describe.
+func (o Options) service() *service {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	uri, extra := o.URI, o.ClientOptions
-	return &Key{
-		uri:      uri,
-		timeout:  o.Timeout,
-		parallel: o.MaxInFlight,
-		slots:    semaphore.NewWeighted(int64(o.MaxInFlight)),
-		logger:   o.Logger.With(zap.String("key_version", uri.Version)),
-		clients:  clients{dial: func(ctx context.Context) (*client, error) { return dial(ctx, uri, extra) }},
-	}
+	logger := o.Logger.With(zap.String("key_version", o.URI.Version))
+	return newService(o.URI.Access, o.Timeout, logger, o.ClientOptions, explain)
 }
 
 // Close implements [signer.Key].

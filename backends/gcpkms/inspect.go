@@ -37,21 +37,26 @@ func (k *Key) Inspect(ctx context.Context) (*signer.Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	var public *capgo.PublicKey
-	err = k.call(ctx, "reading the public key", func(ctx context.Context, c *client) error {
-		answer, err := c.GetPublicKey(ctx, &kmspb.GetPublicKeyRequest{Name: k.uri.Version})
-		if err != nil {
-			return err
-		}
-		public, err = k.publicKey(answer, version.GetProtectionLevel())
-		return err
-	})
+	public, err := k.readPublic(ctx, version.GetProtectionLevel())
 	if err != nil {
 		return nil, err
 	}
 	k.level.Store(int32(version.GetProtectionLevel()))
 	k.random.off.Store(false)
 	return &signer.Evidence{PublicKey: public, Custody: custody(version)}, nil
+}
+
+// readPublic asks for the public key of a version of this protection level.
+func (k *Key) readPublic(ctx context.Context, level kmspb.ProtectionLevel) (public *capgo.PublicKey, err error) {
+	err = k.call(ctx, "reading the public key", func(ctx context.Context, c *client) error {
+		answer, err := c.GetPublicKey(ctx, &kmspb.GetPublicKeyRequest{Name: k.uri.Version})
+		if err != nil {
+			return err
+		}
+		public, err = k.publicKey(answer, level)
+		return err
+	})
+	return public, err
 }
 
 // checkVersion refuses a version that cannot sign what devices accept.

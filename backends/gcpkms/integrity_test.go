@@ -15,6 +15,7 @@ const other = location + "/keyRings/live/cryptoKeys/shop/cryptoKeyVersions/2"
 
 // An answer to Sign that is not the answer to the question.
 func TestSignBelievesNothingUnchecked(t *testing.T) {
+	t.Parallel()
 	send := func(f func(*kmspb.AsymmetricSignResponse)) func(any) {
 		return func(answer any) { f(answer.(*kmspb.AsymmetricSignResponse)) }
 	}
@@ -81,6 +82,7 @@ func TestSignBelievesNothingUnchecked(t *testing.T) {
 
 // One answer damaged in each direction is not worth an error.
 func TestSignRepeatsWhatWasDamagedOnce(t *testing.T) {
+	t.Parallel()
 	s, k, public := rig(t)
 	s.Inject(kmstest.Fault{Method: "AsymmetricSign", Times: 1, Receive: func(r any) { r.(*kmspb.AsymmetricSignRequest).DataCrc32C = nil }})
 	s.Inject(kmstest.Fault{Method: "AsymmetricSign", Times: 1, Send: func(r any) { r.(*kmspb.AsymmetricSignResponse).Signature[0] ^= 1 }})
@@ -96,6 +98,7 @@ func TestSignRepeatsWhatWasDamagedOnce(t *testing.T) {
 // A wrong signature whose checksum is right is for the core to find, which
 // verifies all: here it must only not get lost.
 func TestWrongSignatureIsHandedOn(t *testing.T) {
+	t.Parallel()
 	s, k, public := rig(t)
 	s.Inject(kmstest.Fault{Method: "AsymmetricSign", Send: func(r any) {
 		answer := r.(*kmspb.AsymmetricSignResponse)
@@ -112,6 +115,7 @@ func TestWrongSignatureIsHandedOn(t *testing.T) {
 }
 
 func TestInspectBelievesNothingUnchecked(t *testing.T) {
+	t.Parallel()
 	pub := func(f func(*kmspb.PublicKey)) func(any) {
 		return func(answer any) {
 			if a, ok := answer.(*kmspb.PublicKey); ok {

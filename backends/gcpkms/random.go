@@ -18,8 +18,11 @@ const (
 	entropyPatience = 2 * time.Second
 )
 
-// random remembers that the service gives no random bytes.
-type random struct{ off atomic.Bool }
+// random is what a key knows of the service's random bytes.
+type random struct {
+	patience time.Duration
+	off      atomic.Bool // the service gives none
+}
 
 // entropy returns random bytes of the HSM, for a key that is in one, or nil. They
 // are mixed with those of the system, which are enough by themselves, so that
@@ -31,7 +34,7 @@ func (k *Key) entropy(ctx context.Context) []byte {
 	if kmspb.ProtectionLevel(k.level.Load()) != kmspb.ProtectionLevel_HSM || k.random.off.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(entropyPatience, k.timeout))
+	ctx, cancel := context.WithTimeout(ctx, min(k.random.patience, k.timeout))
 	defer cancel()
 	var data []byte
 	err := k.attempt(ctx, func(ctx context.Context, c *client) error {

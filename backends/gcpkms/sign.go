@@ -77,27 +77,31 @@ func (k *Key) signOne(ctx context.Context, p capgo.Payload) (capgo.Signature, er
 	return signature, err
 }
 
-// check holds an answer against the question, as the service's documentation of
-// data integrity asks for. The signature itself is verified by the core.
+// check returns the signature of an answer.
 func (k *Key) check(answer *kmspb.AsymmetricSignResponse) (capgo.Signature, error) {
-	var none capgo.Signature
-	if err := intact("the signature", answer.GetSignature(), answer.GetSignatureCrc32C()); err != nil {
-		return none, err
-	}
-	if !answer.GetVerifiedDataCrc32C() {
-		return none, &fault{kind: unavailable, tries: attempts, text: "the service did not confirm the checksum of what it received"}
-	}
-	if err := k.same(answer.GetName()); err != nil {
-		return none, err
-	}
-	if err := k.checkLevel(answer.GetProtectionLevel()); err != nil {
-		return none, err
+	if err := k.checkAnswer(answer); err != nil {
+		return capgo.Signature{}, err
 	}
 	signature, err := capgo.NewSignature(answer.GetSignature())
 	if err != nil {
-		return none, &fault{kind: unusable, text: err.Error()}
+		return capgo.Signature{}, &fault{kind: unusable, text: err.Error()}
 	}
 	return signature, nil
+}
+
+// checkAnswer holds an answer against the question, as the service's documentation
+// of data integrity asks for. The signature itself is verified by the core.
+func (k *Key) checkAnswer(answer *kmspb.AsymmetricSignResponse) error {
+	if err := intact("the signature", answer.GetSignature(), answer.GetSignatureCrc32C()); err != nil {
+		return err
+	}
+	if !answer.GetVerifiedDataCrc32C() {
+		return &fault{kind: unavailable, tries: attempts, text: "the service did not confirm the checksum of what it received"}
+	}
+	if err := k.same(answer.GetName()); err != nil {
+		return err
+	}
+	return k.checkLevel(answer.GetProtectionLevel())
 }
 
 // same refuses the answer of another key version.

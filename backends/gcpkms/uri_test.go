@@ -10,13 +10,14 @@ import (
 )
 
 func TestParseURI(t *testing.T) {
+	t.Parallel()
 	for uri, want := range map[string]gcpkms.URI{
 		"gcpkms://" + name: {Version: name},
 		"gcpkms://" + name + "?credentials=/etc/bundlesignd/gcp.json&impersonate=signer@acme-prod.iam.gserviceaccount.com": {
-			Version: name, Credentials: "/etc/bundlesignd/gcp.json", Impersonate: "signer@acme-prod.iam.gserviceaccount.com",
+			Version: name, Access: gcpkms.Access{Credentials: "/etc/bundlesignd/gcp.json", Impersonate: "signer@acme-prod.iam.gserviceaccount.com"},
 		},
 		"gcpkms://" + name + "?endpoint=cloudkms.europe-west3.rep.googleapis.com:443&protection=hsm": {
-			Version: name, Endpoint: "cloudkms.europe-west3.rep.googleapis.com:443", HSM: true,
+			Version: name, Access: gcpkms.Access{Endpoint: "cloudkms.europe-west3.rep.googleapis.com:443"}, HSM: true,
 		},
 		"gcpkms://projects/example.com:acme/locations/global/keyRings/r_1/cryptoKeys/K-1/cryptoKeyVersions/27": {
 			Version: "projects/example.com:acme/locations/global/keyRings/r_1/cryptoKeys/K-1/cryptoKeyVersions/27",
@@ -37,6 +38,7 @@ func TestParseURI(t *testing.T) {
 }
 
 func TestParseURIRefuses(t *testing.T) {
+	t.Parallel()
 	const key = "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k"
 	for uri, want := range map[string]string{
 		"":                                                    `begins with "gcpkms://"`,

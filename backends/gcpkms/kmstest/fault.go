@@ -2,6 +2,7 @@ package kmstest
 
 import (
 	"context"
+	"net/http"
 	"path"
 	"strings"
 
@@ -25,6 +26,8 @@ type Fault struct {
 	Receive func(request any)
 	// Err is answered instead of anything else.
 	Err error
+	// Lose is answered instead of the answer, to what was done.
+	Lose error
 	// Send changes the answer before it leaves.
 	Send func(answer any)
 }
@@ -51,6 +54,9 @@ func (s *Server) strike(method string) Fault {
 
 func (s *Server) intercept(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	defer s.enter()()
+	if err := grpc.SetHeader(ctx, metadata.Pairs("date", s.Now().UTC().Format(http.TimeFormat))); err != nil {
+		return nil, err
+	}
 	f := s.strike(path.Base(info.FullMethod))
 	if f.Hang != nil {
 		select {
@@ -76,6 +82,9 @@ func (s *Server) intercept(ctx context.Context, request any, info *grpc.UnarySer
 		return nil, f.Err
 	}
 	answer, err := handler(ctx, request)
+	if err == nil && f.Lose != nil {
+		return nil, f.Lose
+	}
 	if err == nil && f.Send != nil {
 		f.Send(answer)
 	}

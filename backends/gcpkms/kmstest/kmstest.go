@@ -10,10 +10,11 @@ package kmstest
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net"
+	"encoding/pem"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"google.golang.org/api/option"
@@ -26,14 +27,20 @@ import (
 type Server struct {
 	kmspb.UnimplementedKeyManagementServiceServer
 
-	t    testing.TB
-	addr string
-	cert *tls.Certificate // nil: plain text
+	t     testing.TB
+	place *place
+	cert  *tls.Certificate // nil: plain text
 
 	mu        sync.Mutex
+	rings     map[string]bool
+	keys      map[string]*cryptoKey
+	retired   map[string]bool // names of keys that were deleted
 	versions  map[string]*version
+	jobs      map[string]*importJob
+	polls     int // how often what is new says that it is not ready
 	denied    map[string]bool
 	authorize func(token string) bool
+	clock     time.Duration // how far it is ahead of the machine's
 	faults    []*Fault
 	calls     map[string]int
 	inside    int
@@ -62,20 +69,26 @@ func NewTLS(t testing.TB, authorize func(token string) bool) *Server {
 
 func start(t testing.TB, cert *tls.Certificate) *Server {
 	t.Helper()
+	place, err := reserve()
+	if err != nil {
+		t.Fatalf("reserving a port for the KMS server: %v", err)
+	}
 	s := &Server{
-		t: t, addr: "127.0.0.1:0", cert: cert,
-		versions: map[string]*version{}, denied: map[string]bool{}, calls: map[string]int{},
+		t: t, place: place, cert: cert,
+		rings: map[string]bool{}, keys: map[string]*cryptoKey{}, retired: map[string]bool{},
+		versions: map[string]*version{}, jobs: map[string]*importJob{}, polls: 1,
+		denied: map[string]bool{}, calls: map[string]int{},
 		frozen: newValve(),
 	}
 	s.Start()
-	t.Cleanup(func() { s.frozen.close(); s.Stop() })
+	t.Cleanup(func() { s.frozen.close(); s.Stop(); place.release() })
 	return s
 }
 
 // Start starts a server that was stopped, at the same address.
 func (s *Server) Start() {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", s.addr)
+	listener, err := s.place.listen()
 	if err != nil {
 		s.t.Fatalf("starting the KMS server: %v", err)
 	}
@@ -85,7 +98,7 @@ func (s *Server) Start() {
 	}
 	server, served := grpc.NewServer(options...), make(chan struct{})
 	kmspb.RegisterKeyManagementServiceServer(server, s)
-	s.addr, s.serving, s.served = listener.Addr().String(), server, served
+	s.serving, s.served = server, served
 	go func() {
 		defer close(served)
 		// The error says that the server was stopped.
@@ -111,11 +124,11 @@ func (s *Server) Freeze() (thaw func()) {
 }
 
 // Addr returns host:port.
-func (s *Server) Addr() string { return s.addr }
+func (s *Server) Addr() string { return s.place.addr }
 
 // ClientOptions connect a client of the real service's library to the server.
 func (s *Server) ClientOptions() []option.ClientOption {
-	options := []option.ClientOption{option.WithEndpoint(s.addr)}
+	options := []option.ClientOption{option.WithEndpoint(s.Addr())}
 	if s.cert == nil {
 		return append(
 			options, option.WithoutAuthentication(),
@@ -125,6 +138,11 @@ func (s *Server) ClientOptions() []option.ClientOption {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.cert.Leaf)
 	return append(options, option.WithGRPCDialOption(grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, ""))))
+}
+
+// Certificate returns the certificate of a server that speaks TLS, in PEM.
+func (s *Server) Certificate() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Leaf.Raw})
 }
 
 // Calls returns how often a method, such as "AsymmetricSign", was called.
@@ -147,7 +165,32 @@ const (
 	View        = "cloudkms.cryptoKeyVersions.viewPublicKey"
 	Use         = "cloudkms.cryptoKeyVersions.useToSign"
 	RandomBytes = "cloudkms.locations.generateRandomBytes"
+
+	GetRing        = "cloudkms.keyRings.get"
+	GetKey         = "cloudkms.cryptoKeys.get"
+	CreateKey      = "cloudkms.cryptoKeys.create"
+	CreateVersion  = "cloudkms.cryptoKeyVersions.create"
+	UpdateVersion  = "cloudkms.cryptoKeyVersions.update"
+	DestroyVersion = "cloudkms.cryptoKeyVersions.destroy"
+	RestoreVersion = "cloudkms.cryptoKeyVersions.restore"
+	CreateJob      = "cloudkms.importJobs.create"
+	GetJob         = "cloudkms.importJobs.get"
+	UseJob         = "cloudkms.importJobs.useToImport"
 )
+
+// SetPolls has versions and import jobs that are made from now on say n times that
+// they are not ready; it is once if nobody says otherwise.
+func (s *Server) SetPolls(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.polls = n
+}
+
+func (s *Server) patience() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls
+}
 
 // Deny takes permissions away from the caller.
 func (s *Server) Deny(permissions ...string) {
@@ -156,6 +199,21 @@ func (s *Server) Deny(permissions ...string) {
 	for _, p := range permissions {
 		s.denied[p] = true
 	}
+}
+
+// SetClock has the server's time be so far ahead of the machine's. It is in the
+// Date field of each answer; what it means for tokens is authorize's to say.
+func (s *Server) SetClock(ahead time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = ahead
+}
+
+// Now returns the server's time.
+func (s *Server) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.clock)
 }
 
 // Allow gives all permissions back.

@@ -3,6 +3,7 @@ package kmstest
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -86,6 +87,7 @@ func (s *Server) GetCryptoKeyVersion(_ context.Context, r *kmspb.GetCryptoKeyVer
 	if err != nil {
 		return nil, err
 	}
+	v.poll()
 	return v.snapshot(), nil
 }
 
@@ -136,6 +138,9 @@ func (s *Server) AsymmetricSign(_ context.Context, r *kmspb.AsymmetricSignReques
 }
 
 func sign(private any, algorithm kmspb.CryptoKeyVersion_CryptoKeyVersionAlgorithm, data []byte) ([]byte, error) {
+	if key, ok := private.(ed25519.PrivateKey); ok && algorithm == kmspb.CryptoKeyVersion_EC_SIGN_ED25519 {
+		return ed25519.Sign(key, data), nil
+	}
 	key, ok := private.(*rsa.PrivateKey)
 	if !ok {
 		return nil, status.Errorf(codes.Unimplemented, "this server does not sign with a %T", private)

@@ -5,6 +5,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"path"
+	"strconv"
 	"sync"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
@@ -18,6 +20,11 @@ type version struct {
 	info *kmspb.CryptoKeyVersion
 	key  any // the private key
 	pem  string
+
+	// A version that is still being made says so when it is asked about, this
+	// many times; after that finish says what became of it.
+	polls  int
+	finish func(*kmspb.CryptoKeyVersion)
 }
 
 // Generate has the server make an RSA key in its HSM, as version name, and returns
@@ -28,21 +35,44 @@ func (s *Server) Generate(name string) *rsa.PrivateKey {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	now := timestamppb.Now()
-	s.Add(name, key, key.Public(), func(v *kmspb.CryptoKeyVersion) {
-		v.GenerateTime = now
-		v.Attestation = &kmspb.KeyOperationAttestation{
-			Format:     kmspb.KeyOperationAttestation_CAVIUM_V2_COMPRESSED,
-			Content:    []byte("what the HSM says of the key"),
-			CertChains: &kmspb.KeyOperationAttestation_CertificateChains{CaviumCerts: []string{"c"}, GoogleCardCerts: []string{"g"}},
-		}
-	})
+	s.GenerateAs(name, key)
 	return key
 }
 
+// GenerateAs is as Generate, but with a key that the caller has: to make one takes
+// longer than most tests.
+func (s *Server) GenerateAs(name string, key *rsa.PrivateKey) {
+	s.t.Helper()
+	now := timestamppb.Now()
+	s.Add(name, key, key.Public(), func(v *kmspb.CryptoKeyVersion) {
+		v.GenerateTime = now
+		attest(v)
+	})
+}
+
+// attest adds the statement of the HSM, if that has the key.
+func attest(v *kmspb.CryptoKeyVersion) {
+	if v.GetProtectionLevel() == kmspb.ProtectionLevel_HSM {
+		v.Attestation = attestation()
+	}
+}
+
+func attestation() *kmspb.KeyOperationAttestation {
+	return &kmspb.KeyOperationAttestation{
+		Format:     kmspb.KeyOperationAttestation_CAVIUM_V2_COMPRESSED,
+		Content:    []byte("what the HSM says of the key"),
+		CertChains: &kmspb.KeyOperationAttestation_CertificateChains{CaviumCerts: []string{"c"}, GoogleCardCerts: []string{"g"}},
+	}
+}
+
 // Add adds a version: enabled, HSM, RSA_SIGN_RAW_PKCS1_2048, unless edit changes
-// that.
+// that. Its key and key ring are added if they are missing.
 func (s *Server) Add(name string, private, public any, edit func(*kmspb.CryptoKeyVersion)) {
+	s.t.Helper()
+	s.add(name, private, public, edit)
+}
+
+func (s *Server) add(name string, private, public any, edit func(*kmspb.CryptoKeyVersion)) *version {
 	s.t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -65,6 +95,45 @@ func (s *Server) Add(name string, private, public any, edit func(*kmspb.CryptoKe
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.versions[name] = v
+	s.adopt(v.info)
+	return v
+}
+
+// adopt adds the key and the key ring of a version that was added by itself. The
+// caller holds mu.
+func (s *Server) adopt(v *kmspb.CryptoKeyVersion) {
+	name := parent(v.GetName())
+	key, ok := s.keys[name]
+	if !ok {
+		s.rings[parent(name)] = true
+		key = &cryptoKey{info: &kmspb.CryptoKey{
+			Name:    name,
+			Purpose: kmspb.CryptoKey_ASYMMETRIC_SIGN,
+			VersionTemplate: &kmspb.CryptoKeyVersionTemplate{
+				ProtectionLevel: v.GetProtectionLevel(), Algorithm: v.GetAlgorithm(),
+			},
+		}}
+		s.keys[name] = key
+	}
+	// Tests number versions as they like.
+	if n, err := strconv.Atoi(path.Base(v.GetName())); err == nil {
+		key.last = max(key.last, n)
+	}
+}
+
+// Keys counts the versions that hold a private key.
+func (s *Server) Keys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, v := range s.versions {
+		switch v.snapshot().GetState() {
+		case kmspb.CryptoKeyVersion_IMPORT_FAILED, kmspb.CryptoKeyVersion_GENERATION_FAILED, kmspb.CryptoKeyVersion_DESTROYED:
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // Edit changes what the server knows of a version: its state, for example.

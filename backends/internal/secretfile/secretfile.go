@@ -26,6 +26,12 @@ type ID struct {
 	mtime, ctime unix.Timespec
 }
 
+// String writes the ID for a record that outlives the process. Two IDs are equal
+// if and only if their strings are.
+func (i ID) String() string {
+	return fmt.Sprintf("%d:%d:%d:%d.%09d:%d.%09d", i.dev, i.ino, i.size, i.mtime.Sec, i.mtime.Nsec, i.ctime.Sec, i.ctime.Nsec)
+}
+
 // Rule is what a file must be like.
 type Rule struct {
 	Max int64 // bytes
