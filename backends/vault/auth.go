@@ -56,6 +56,7 @@ func (s *sessions) jwtBody(jwt string, err error) (map[string]string, error) {
 		return nil, err
 	}
 	s.secrets.add(jwt)
+	s.jwtValidity = jwtValidity(jwt, s.now())
 	return map[string]string{"role": s.uri.Role, "jwt": jwt}, nil
 }
 
@@ -79,7 +80,7 @@ func (s *sessions) open(token string, source secretfile.ID) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{client: client, source: source, began: time.Now()}, nil
+	return &session{client: client, source: source, began: s.now()}, nil
 }
 
 // tokenMethod reads a token that somebody else keeps in a file: an operator, or a
@@ -119,7 +120,7 @@ func (m *tokenMethod) login(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, m.fault(ctx, "asking how long the token is good", err)
 	}
-	session.granted(time.Duration(answer.Data.TTL)*time.Second, answer.Data.Renewable, time.Now())
+	session.granted(time.Duration(answer.Data.TTL)*time.Second, answer.Data.Renewable, m.now())
 	return session, nil
 }
 
@@ -165,7 +166,7 @@ func (m *loginMethod) login(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	session.granted(answer.Auth.lease(), answer.Auth.Renewable, time.Now())
+	session.granted(answer.Auth.lease(), answer.Auth.Renewable, m.now())
 	return session, nil
 }
 
@@ -191,13 +192,17 @@ func (m *loginMethod) send(ctx context.Context, c *api.Client, body map[string]s
 // advice says what to check when Vault refuses a credential.
 func (m *loginMethod) advice() string {
 	path, _ := m.file.path(m.cfg.CredentialsDir)
+	times := m.jwtValidity
+	if times != "" {
+		times = "; " + times
+	}
 	switch m.uri.Auth {
 	case AppRole:
 		return fmt.Sprintf("check role-id, and whether the secret id of %s has expired, was used up or destroyed; write a new one there", path)
 	case Kubernetes:
-		return fmt.Sprintf("check that the role %q exists and is bound to this service account and namespace, and that Vault can ask the cluster about the token in %s", m.uri.Role, path)
+		return fmt.Sprintf("check that the role %q exists and is bound to this service account and namespace, and that Vault can ask the cluster about the token in %s%s", m.uri.Role, path, times)
 	case JWT:
-		return fmt.Sprintf("check that the role %q exists and fits the claims, and that the JWT in %s has not expired", m.uri.Role, path)
+		return fmt.Sprintf("check that the role %q exists and fits the claims, and that the JWT in %s has not expired%s", m.uri.Role, path, times)
 	}
 	return fmt.Sprintf("check that a certificate role fits the certificate in %s, and that it has not expired", path)
 }

@@ -61,24 +61,46 @@ func TestAppRoleWrapped(t *testing.T) {
 	refused(t, swapped, signer.ErrKeyUnusable, "wrapping token", "not good")
 }
 
-// While a token lives as short as this, a key works all the time: it is prolonged
-// until it reaches its greatest age, and then replaced.
+// A token is prolonged when two thirds of its time are over, and replaced when Vault
+// does not let it live much longer. The key's clock is set forward; Vault's is real.
 func TestRenewedAndReplaced(t *testing.T) {
-	s, uri := withAppRole(t, map[string]any{"token_ttl": "2s", "token_max_ttl": "4s"})
+	s, uri := withAppRole(t, map[string]any{"token_ttl": "60m"})
 	public := s.PublicKey(keyName, 1)
 	k := open(t, uri)
-	began := time.Now()
-	eventually(t, 30*time.Second, func() error {
-		works(t, k, public)
-		if k.Logins() < 3 {
-			return errors.New("fewer than three tokens")
-		}
-		return nil
-	})
-	// Two more tokens than the first: without prolonging any, they would have been
-	// there after two thirds of 2 s, twice.
-	if took := time.Since(began); took < 3*time.Second {
-		t.Errorf("the third token came after %s: none was prolonged", took)
+	advance := k.FakeClock()
+	works(t, k, public)
+	if s.Renewed(k.Token()) {
+		t.Error("a new token was prolonged at once")
+	}
+	advance(39 * time.Minute)
+	works(t, k, public)
+	if s.Renewed(k.Token()) {
+		t.Error("the token was prolonged before two thirds of its time were over")
+	}
+	advance(2 * time.Minute)
+	works(t, k, public)
+	if !s.Renewed(k.Token()) || k.Logins() != 1 {
+		t.Errorf("prolonged %t, %d logins, want the first token prolonged", s.Renewed(k.Token()), k.Logins())
+	}
+
+	// From now on the role lets a token live for 20 minutes in all.
+	s.Write("auth/approle/role/bundlesignd", map[string]any{"token_max_ttl": "20m", "token_ttl": "20m"})
+	advance(41 * time.Minute)
+	works(t, k, public) // prolonged, by little
+	if k.Logins() != 1 {
+		t.Errorf("logged in %d times, want once", k.Logins())
+	}
+	advance(14 * time.Minute)
+	works(t, k, public)
+	if k.Logins() != 2 {
+		t.Errorf("logged in %d times, want twice: the first token's greatest age is near", k.Logins())
+	}
+
+	// Past its time without a use, there is no question of prolonging it.
+	advance(time.Hour)
+	works(t, k, public)
+	if k.Logins() != 3 {
+		t.Errorf("logged in %d times, want three times", k.Logins())
 	}
 }
 
@@ -86,27 +108,47 @@ func TestTokenInFileIsRenewed(t *testing.T) {
 	s := vaulttest.New(t)
 	public := s.CreateKey(keyName)
 	s.Policy(keyName)
-	file, _ := s.Token(map[string]any{"period": "2s"})
+	file, token := s.Token(map[string]any{"period": "60m"})
 	k := open(t, keyURI(s, "token-file", file))
-	for began := time.Now(); time.Since(began) < 5*time.Second; {
+	advance := k.FakeClock()
+	for want := range 2 {
 		works(t, k, public)
+		if got := s.Renewed(token); got != (want == 1) {
+			t.Errorf("after %d steps the token was prolonged: %t", want, got)
+		}
+		advance(41 * time.Minute)
 	}
 }
 
+// A token ends for real here, because it is Vault that ends it.
 func TestTokenInFileExpires(t *testing.T) {
 	s := vaulttest.New(t)
 	public := s.CreateKey(keyName)
 	s.Policy(keyName)
 	file, _ := s.Token(map[string]any{"ttl": "1s", "explicit_max_ttl": "1s"})
 	k := open(t, keyURI(s, "token-file", file))
-	works(t, k, public)
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if sign(t, k, public) == nil {
 			return errors.New("the token is still good")
 		}
 		return nil
 	})
 	refused(t, k, signer.ErrKeyUnusable, "does not know the token", file)
+}
+
+// A secret id that has expired is refused as a wrong one is.
+func TestSecretIDExpired(t *testing.T) {
+	s := vaulttest.New(t)
+	public := s.CreateKey(keyName)
+	s.Policy(keyName)
+	roleID := s.AppRole(map[string]any{"secret_id_num_uses": 1})
+	file := s.File(s.SecretID())
+	k := open(t, keyURI(s, "auth", "approle", "role-id", roleID, "secret-id-file", file))
+	works(t, k, public)
+	s.RevokeLogins("approle")
+	refused(t, k, signer.ErrKeyUnusable, "refuses the credential", "used up", file)
+	replace(t, file, s.SecretID())
+	works(t, k, public)
 }
 
 func TestCert(t *testing.T) {
@@ -133,7 +175,7 @@ func TestJWT(t *testing.T) {
 	public := s.CreateKey(keyName)
 	s.Policy(keyName)
 	issue := s.JWT()
-	expired := issue(-10 * time.Minute)
+	expired := issue(-time.Hour, -10*time.Minute)
 	file := s.File(expired)
 	k := open(t, keyURI(s, "auth", "jwt", "role", "bundlesignd", "jwt-file", file))
 	_, err := k.Inspect(t.Context())
@@ -141,7 +183,7 @@ func TestJWT(t *testing.T) {
 	if err != nil && strings.Contains(err.Error(), expired) {
 		t.Error("the error holds the JWT")
 	}
-	replace(t, file, issue(time.Hour))
+	replace(t, file, issue(-time.Hour, time.Hour))
 	works(t, k, public)
 	s.RevokeLogins("jwt")
 	works(t, k, public)
@@ -149,6 +191,26 @@ func TestJWT(t *testing.T) {
 	works(t, k, public) // the token is good
 	s.RevokeLogins("jwt")
 	refused(t, k, signer.ErrKeyUnusable, "refuses the credential")
+}
+
+// A JWT that is too old or too new by Vault's clock: the message has its times and ours.
+func TestJWTAndClocks(t *testing.T) {
+	s := vaulttest.New(t)
+	public := s.CreateKey(keyName)
+	s.Policy(keyName)
+	issue := s.JWT()
+	file := s.File("none")
+	k := open(t, keyURI(s, "auth", "jwt", "role", "bundlesignd", "jwt-file", file))
+	for _, test := range []struct{ from, to time.Duration }{
+		{-2 * time.Hour, -time.Hour},
+		{time.Hour, 2 * time.Hour},
+	} {
+		replace(t, file, issue(test.from, test.to))
+		_, err := k.Inspect(t.Context())
+		fails(t, err, signer.ErrKeyUnusable, "refuses the credential", "it says that it is good from 2", " until 2", "on this machine it is 2", "clock")
+	}
+	replace(t, file, issue(-time.Hour, time.Hour))
+	works(t, k, public)
 }
 
 func TestNoSuchMethod(t *testing.T) {

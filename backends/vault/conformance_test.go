@@ -39,7 +39,7 @@ func TestConformanceImported(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := vaulttest.New(t)
-	s.ImportKey(keyName, key)
+	s.ImportKey(keyName, key, nil)
 	s.Policy(keyName)
 	file, token := s.Token(nil)
 	backendtest.Run(t, backendtest.Harness{

@@ -16,18 +16,22 @@ import (
 // Its token is good, unless answer says otherwise.
 func fakeVault(t *testing.T, answer http.HandlerFunc) (uri, token string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/auth/token/lookup-self" {
-			fmt.Fprint(w, `{"data":{"ttl":0,"renewable":false}}`)
-			return
-		}
-		answer(w, r)
-	}))
+	server := httptest.NewServer(fakeHandler(answer))
 	t.Cleanup(server.Close)
 	token = "hvs.CAESIOfTheFake"
 	file := t.TempDir() + "/token"
 	replace(t, file, token)
 	return "hashivault://transit/" + keyName + "?version=1&address=" + server.URL + "&token-file=" + file, token
+}
+
+func fakeHandler(answer http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/auth/token/lookup-self" {
+			fmt.Fprint(w, `{"data":{"ttl":0,"renewable":false}}`)
+			return
+		}
+		answer(w, r)
+	})
 }
 
 func TestFakeAnswers(t *testing.T) {
@@ -41,6 +45,8 @@ func TestFakeAnswers(t *testing.T) {
 		{"sealed", 503, `{"errors":["Vault is sealed"]}`, signer.ErrUnavailable, []string{"sealed", "vault says: Vault is sealed"}},
 		{"standby without an active node", 500, `{"errors":["local node not active but active cluster node not found"]}`, signer.ErrUnavailable, []string{"500", "active cluster node not found"}},
 		{"rate limit", 429, `{"errors":["request path \"transit/sign\": rate limit quota exceeded"]}`, signer.ErrUnavailable, []string{"rate limit"}},
+		{"disaster recovery secondary", 472, `{"errors":[]}`, signer.ErrUnavailable, []string{"standby", "load balancer"}},
+		{"performance standby", 473, `{"errors":[]}`, signer.ErrUnavailable, []string{"standby", "load balancer"}},
 		{"behind", 412, `{"errors":["required index state not present"]}`, signer.ErrUnavailable, []string{"behind"}},
 		{"a proxy's page", 502, `<html>bad gateway</html>`, signer.ErrUnavailable, []string{"502"}},
 		{"not Vault", 200, `<html>hello</html>`, signer.ErrUnavailable, []string{"not Vault's JSON"}},
@@ -57,6 +63,7 @@ func TestFakeAnswers(t *testing.T) {
 				fmt.Fprint(w, test.body)
 			})
 			k := open(t, uri)
+			k.FakeWait()
 			refused(t, k, test.kind, test.says...)
 			_, err := k.Inspect(t.Context())
 			if err == nil || strings.Contains(err.Error(), token) || len(err.Error()) > 700 {

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,7 +19,9 @@ import (
 // What Vault's answers mean, and for whom:
 //
 //	503                  sealed, standby or not ready        unavailable
-//	429                  a rate limit or lease quota         unavailable
+//	429                  a rate limit or lease quota         unavailable, once it was
+//	                                                         waited for (pause.go)
+//	472, 473             a standby of Vault Enterprise       unavailable
 //	412                  a replica that is behind            unavailable
 //	5xx                  Vault or its storage has a problem  unavailable
 //	no answer, TLS       nothing is known of the key         unavailable
@@ -28,6 +31,12 @@ import (
 //
 // A 500 may also be about the key: Vault 1.13 has no better answer for a version
 // that was archived. So after a failed signature the key is looked at.
+
+// Statuses of Vault's own: a disaster recovery secondary, and a performance standby.
+const (
+	statusDRSecondary = 472
+	statusPerfStandby = 473
+)
 
 // status returns the HTTP status in an error, or 0.
 func status(err error) int {
@@ -58,11 +67,18 @@ func (s *sessions) fault(ctx context.Context, doing string, err error) error {
 	if judged(err) {
 		return err
 	}
+	return passHint(s.describe(err, where), err)
+}
+
+// describe says what an error of a request means.
+func (s *sessions) describe(err error, where string) error {
 	switch code := status(err); {
 	case code == http.StatusServiceUnavailable:
 		return fmt.Errorf("%w: %s: vault at %s is sealed, or a standby without an active node: unseal it (vault status)%s", signer.ErrUnavailable, where, s.uri.Address, s.said(err))
 	case code == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: %s: vault's rate limit or lease quota is used up: try again later, or ask for more%s", signer.ErrUnavailable, where, s.said(err))
+	case code == statusDRSecondary, code == statusPerfStandby:
+		return fmt.Errorf("%w: %s: %s is a standby of vault: give the address of the active node, or of a load balancer that knows it%s", signer.ErrUnavailable, where, s.uri.Address, s.said(err))
 	case code == http.StatusPreconditionFailed:
 		return fmt.Errorf("%w: %s: this replica of vault is behind%s", signer.ErrUnavailable, where, s.said(err))
 	case code >= 500:
@@ -76,7 +92,7 @@ func (s *sessions) fault(ctx context.Context, doing string, err error) error {
 	case errors.Is(err, errNotVault), errors.Is(err, errRedirect):
 		return fmt.Errorf("%w: %s: %s %w", signer.ErrUnavailable, where, s.uri.Address, reason(err))
 	case isCertificate(err):
-		return fmt.Errorf("%w: %s: the TLS certificate of %s is not trusted: check the address, and name the authority's certificate with ca-file= in the key's URI: %s", signer.ErrUnavailable, where, s.uri.Address, s.show(err.Error()))
+		return fmt.Errorf("%w: %s: the TLS certificate of %s is not trusted: %s: %s", signer.ErrUnavailable, where, s.uri.Address, certificateAdvice(err), s.show(err.Error()))
 	}
 	return fmt.Errorf("%w: %s: vault cannot be reached: %s", signer.ErrUnavailable, where, s.show(err.Error()))
 }
@@ -92,6 +108,14 @@ func reason(err error) error {
 func isCertificate(err error) bool {
 	var bad *tls.CertificateVerificationError
 	return errors.As(err, &bad)
+}
+
+func certificateAdvice(err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "it has expired or is not valid yet: compare the clocks of both machines, then have it renewed"
+	}
+	return "check the address, and name the authority's certificate with ca-file= in the key's URI"
 }
 
 // said returns what Vault gave as its reason, as the end of a message.

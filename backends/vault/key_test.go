@@ -129,7 +129,7 @@ func TestVersionThatIsNotThere(t *testing.T) {
 	refused(t, k, signer.ErrKeyUnusable, "no such version yet", "latest is 1")
 	s.Write("sys/mounts/other", map[string]any{"type": "transit"})
 	s.WritePolicy(`path "*" { capabilities = ["read", "update"] }`)
-	for mount, says := range map[string]string{"other": "found no such key", "nowhere": "found no such key"} {
+	for mount, says := range map[string]string{"other": "found no such key", "nowhere": "found no transit engine"} {
 		k := open(t, "hashivault://"+mount+"/"+keyName+"?version=1&address="+s.Address+"&ca-file="+s.CAFile+"&token-file="+file)
 		refused(t, k, signer.ErrKeyUnusable, says)
 	}

@@ -48,8 +48,9 @@ func newClient(u *URI, rt http.RoundTripper, token string) (*api.Client, error) 
 var errSlow = errors.New("vault did not answer in time")
 
 // request makes one request and decodes the answer's body into out, unless that is
-// nil. With in it writes, without it reads. It returns an error as it came: for a
-// status the library's, for an end of the time errSlow.
+// nil or there is no body (status 204). With in it writes, without it reads. It returns
+// an error as it came: for a status the library's, perhaps with a hint when to come
+// back, for an end of the time errSlow.
 func request(ctx context.Context, c *api.Client, timeout time.Duration, path string, in, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errSlow)
 	defer cancel()
@@ -68,7 +69,7 @@ func request(ctx context.Context, c *api.Client, timeout time.Duration, path str
 	if resp != nil && resp.Body != nil {
 		defer resp.Body.Close()
 	}
-	if err == nil && out != nil {
+	if err == nil && out != nil && resp.StatusCode != http.StatusNoContent {
 		err = resp.DecodeJSON(out)
 		if err != nil && ctx.Err() == nil {
 			err = errNotVault
@@ -76,6 +77,9 @@ func request(ctx context.Context, c *api.Client, timeout time.Duration, path str
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if resp != nil {
+		return hint(err, resp.Response)
 	}
 	return err
 }

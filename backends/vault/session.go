@@ -37,10 +37,16 @@ type sessions struct {
 	method    method
 	secrets   secrets
 	logger    *zap.Logger
+	now       func() time.Time
+	wait      func(context.Context, time.Duration) error
+	// needs says, in a message about a token that is not allowed to do something, what
+	// it must be allowed.
+	needs string
 
 	// turn is held by who logs in; a channel, so that others can leave the queue
 	// when their context ends.
-	turn chan struct{}
+	turn        chan struct{}
+	jwtValidity string // of the newest JWT; under turn
 
 	mu      sync.Mutex
 	current *session
@@ -87,17 +93,31 @@ func (s *session) granted(lease time.Duration, renewable bool, now time.Time) {
 func newSessions(cfg Config, t *transport) *sessions {
 	s := &sessions{
 		cfg: cfg, uri: cfg.URI, timeout: cfg.Timeout, transport: t,
-		logger: cfg.Logger, turn: make(chan struct{}, 1),
+		logger: cfg.Logger, now: time.Now, wait: wait, turn: make(chan struct{}, 1),
 	}
+	s.needs = fmt.Sprintf("update on %s/sign/%s and read on %s/keys/%s", s.uri.Mount, s.uri.Key, s.uri.Mount, s.uri.Key)
 	s.method = newMethod(s)
 	return s
 }
 
-// do runs f with a client that has a token, and once more if that helped. It returns
+// do runs f with a client that has a token, and once more if that can help. It returns
 // errors that are fit for the core, but for those of f with a status that is not about
 // the token: they are returned as they came.
 func (s *sessions) do(ctx context.Context, doing string, f func(*api.Client) error) error {
-	for again := true; ; again = false {
+	return s.try(ctx, doing, broken, f)
+}
+
+// doOnce is do for what must not be done twice: f is run again only after an answer
+// that says that nothing was done.
+func (s *sessions) doOnce(ctx context.Context, doing string, f func(*api.Client) error) error {
+	return s.try(ctx, doing, func(error) bool { return false }, f)
+}
+
+// try runs f, and once more if Vault wants another token, or repeat says so. A quota is
+// waited for.
+func (s *sessions) try(ctx context.Context, doing string, repeat func(error) bool, f func(*api.Client) error) error {
+	quota := patience{left: s.timeout, next: firstPause, wait: s.wait}
+	for again := true; ; {
 		session, err := s.get(ctx)
 		if err != nil {
 			return err
@@ -117,7 +137,10 @@ func (s *sessions) do(ctx context.Context, doing string, f func(*api.Client) err
 			if why := s.denied(ctx, session, doing, err); why != nil || !again {
 				return cmp.Or(why, s.fault(ctx, doing, err))
 			}
-		case broken(err) && again:
+			again = false
+		case status(err) == http.StatusTooManyRequests && quota.after(ctx, err):
+		case again && repeat(err):
+			again = false
 		default:
 			return err
 		}
@@ -126,10 +149,10 @@ func (s *sessions) do(ctx context.Context, doing string, f func(*api.Client) err
 
 // get returns a session that should be good.
 func (s *sessions) get(ctx context.Context) (*session, error) {
-	asked := time.Now()
+	asked := s.now()
 	if session := s.good(asked); session != nil {
 		s.keep(ctx, session)
-		if session = s.good(time.Now()); session != nil {
+		if session = s.good(s.now()); session != nil {
 			return session, nil
 		}
 	}
@@ -139,7 +162,7 @@ func (s *sessions) get(ctx context.Context) (*session, error) {
 		return nil, s.fault(ctx, "waiting for a token", ctx.Err())
 	}
 	defer func() { <-s.turn }()
-	if session := s.good(time.Now()); session != nil {
+	if session := s.good(s.now()); session != nil {
 		return session, nil
 	}
 	if err := s.lately(asked); err != nil {
@@ -170,7 +193,7 @@ func (s *sessions) lately(asked time.Time) error {
 	if s.failedAt.After(asked) {
 		return s.failure
 	}
-	if s.refused && s.with == s.method.state() && time.Since(s.failedAt) < refusedPause {
+	if s.refused && s.with == s.method.state() && s.now().Sub(s.failedAt) < refusedPause {
 		return fmt.Errorf("%w (not tried again until the file changes or %s have passed, since Vault locks out who fails too often)", s.failure, refusedPause)
 	}
 	return nil
@@ -184,7 +207,7 @@ func (s *sessions) login(ctx context.Context) (*session, error) {
 	defer s.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil { // else it says nothing to others
-			s.failure, s.failedAt, s.with = err, time.Now(), with
+			s.failure, s.failedAt, s.with = err, s.now(), with
 			// Reading a file again costs nothing.
 			s.refused = s.uri.Auth != Token && errors.Is(err, signer.ErrKeyUnusable)
 		}
@@ -201,7 +224,7 @@ func (s *sessions) login(ctx context.Context) (*session, error) {
 // it has time left, failing to is no reason to fail.
 func (s *sessions) keep(ctx context.Context, c *session) {
 	s.mu.Lock()
-	due, renew := c.lease > 0 && !time.Now().Before(c.renewAt), c.renew
+	due, renew := c.lease > 0 && !s.now().Before(c.renewAt), c.renew
 	s.mu.Unlock()
 	if !due || !c.renewing.CompareAndSwap(false, true) {
 		return
@@ -212,7 +235,7 @@ func (s *sessions) keep(ctx context.Context, c *session) {
 		err := request(ctx, c.client, s.timeout, "auth/token/renew-self", struct{}{}, &answer)
 		if err == nil && answer.Auth != nil {
 			s.mu.Lock()
-			c.granted(answer.Auth.lease(), answer.Auth.Renewable, time.Now())
+			c.granted(answer.Auth.lease(), answer.Auth.Renewable, s.now())
 			s.mu.Unlock()
 			return
 		}
@@ -228,7 +251,7 @@ func (s *sessions) keep(ctx context.Context, c *session) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
-		if s.good(time.Now()) == c && s.lately(time.Now()) == nil {
+		if s.good(s.now()) == c && s.lately(s.now()) == nil {
 			if _, err := s.login(ctx); err != nil {
 				s.later(c)
 			}
@@ -241,7 +264,7 @@ func (s *sessions) keep(ctx context.Context, c *session) {
 func (s *sessions) later(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	c.renewAt = now.Add(max(c.expires.Sub(now)/4, time.Second))
 }
 
@@ -252,8 +275,8 @@ func (s *sessions) denied(ctx context.Context, c *session, doing string, cause e
 	err := request(ctx, c.client, s.timeout, "auth/token/lookup-self", nil, nil)
 	switch {
 	case err == nil:
-		return fmt.Errorf("%w: %s: the token is good, but its policies do not allow it: they need update on %s/sign/%s and read on %s/keys/%s%s",
-			signer.ErrKeyUnusable, where, s.uri.Mount, s.uri.Key, s.uri.Mount, s.uri.Key, s.said(cause))
+		return fmt.Errorf("%w: %s: the token is good, but its policies do not allow it: they need %s%s",
+			signer.ErrKeyUnusable, where, s.needs, s.said(cause))
 	case status(err) != http.StatusForbidden:
 		return s.fault(ctx, doing, err)
 	case s.uri.Auth == Token:
@@ -262,11 +285,18 @@ func (s *sessions) denied(ctx context.Context, c *session, doing string, cause e
 		}
 		path, _ := s.uri.TokenFile.path(s.cfg.CredentialsDir)
 		return fmt.Errorf("%w: %s: vault does not know the token in %s: it has expired, was revoked or is of another vault; write a new one to the file and it is used at once", signer.ErrKeyUnusable, where, path)
-	case !c.used.Load() && time.Since(c.began) < freshPause:
+	case !c.used.Load() && s.now().Sub(c.began) < freshPause && !s.expired(c):
 		return fmt.Errorf("%w: %s: logging in with %s worked, but the token that it gave may do nothing here: check the policies of the role, and the namespace%s", signer.ErrKeyUnusable, where, s.uri.Auth, s.said(cause))
 	}
 	s.forget(c)
 	return nil
+}
+
+// expired reports whether the time is over that Vault gave a token.
+func (s *sessions) expired(c *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.lease > 0 && !s.now().Before(c.expires)
 }
 
 // forget gives up a session whose token is dead.

@@ -3,10 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
 	"github.com/hashicorp/vault/api"
 	"golang.org/x/sync/errgroup"
@@ -21,7 +18,7 @@ const (
 	maxBatch = 256
 	// A batch is split among as many requests at once, because Vault works on each
 	// with one processor, unless it is smaller than minSplit.
-	perBatch = 2
+	perBatch = 4
 	minSplit = 16
 )
 
@@ -105,7 +102,7 @@ func (k *Key) signChunk(ctx context.Context, payloads []capgo.Payload, signature
 		return request(ctx, c, k.cfg.Timeout, k.uri.Mount+"/sign/"+k.uri.Key, order, &answer)
 	})
 	if err != nil {
-		return k.explain(ctx, doing, err)
+		return k.look(ctx, err, k.sessions.fault(ctx, doing, err))
 	}
 	results := answer.Data.Batch
 	if order.Batch == nil {
@@ -116,10 +113,10 @@ func (k *Key) signChunk(ctx context.Context, payloads []capgo.Payload, signature
 	}
 	for i, result := range results {
 		if result.Error != "" {
-			return k.look(ctx, fmt.Errorf("%w: vault %s: payload %d of %d: vault says: %s", signer.ErrUnavailable, k.uri.name(), i+1, len(payloads), k.sessions.show(result.Error)))
+			return k.look(ctx, nil, fmt.Errorf("%w: vault %s: payload %d of %d: vault says: %s", signer.ErrUnavailable, k.uri.name(), i+1, len(payloads), k.sessions.show(result.Error)))
 		}
 		if signatures[i], err = k.parse(result.Signature); err != nil {
-			return k.look(ctx, fmt.Errorf("%w: vault %s: payload %d of %d: %w", signer.ErrUnavailable, k.uri.name(), i+1, len(payloads), err))
+			return k.look(ctx, nil, fmt.Errorf("%w: vault %s: payload %d of %d: %w", signer.ErrUnavailable, k.uri.name(), i+1, len(payloads), err))
 		}
 	}
 	return nil
@@ -155,37 +152,16 @@ func (k *Key) order(ctx context.Context, payloads []capgo.Payload) (*signRequest
 	return order, nil
 }
 
-// parse reads a signature as Vault writes it: vault:v1:BASE64.
+// parse reads a signature of an RSA key.
 func (k *Key) parse(text string) (capgo.Signature, error) {
-	prefix := fmt.Sprintf("vault:v%d:", k.uri.Version)
-	encoded, ok := strings.CutPrefix(text, prefix)
-	if !ok {
-		return capgo.Signature{}, fmt.Errorf("found a signature that begins %q, want %q: it is of another version of the key", k.sessions.show(text[:min(len(text), len(prefix))]), prefix)
-	}
-	raw, err := base64.StdEncoding.DecodeString(encoded)
+	raw, err := k.decode(text)
 	if err != nil {
-		return capgo.Signature{}, errors.New("found a signature that is not base64")
+		return capgo.Signature{}, err
 	}
 	return capgo.NewSignature(raw)
 }
 
-// explain makes a failed signature an error for the core. If it can be the key's fault,
-// the key is looked at: that says best what is wrong with it.
-func (k *Key) explain(ctx context.Context, doing string, err error) error {
-	switch status(err) {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusInternalServerError:
-	default:
-		return k.sessions.fault(ctx, doing, err)
-	}
-	return k.look(ctx, k.sessions.fault(ctx, doing, err))
-}
-
-// look returns what is wrong with the key, or err if that shows nothing.
-func (k *Key) look(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		if _, why := k.inspect(ctx); errors.Is(why, signer.ErrKeyUnusable) {
-			return why
-		}
-	}
-	return err
+// look returns what is wrong with the key, or told if that shows nothing.
+func (k *Key) look(ctx context.Context, answer, told error) error {
+	return blame(ctx, answer, told, func() error { _, err := k.inspect(ctx); return err })
 }

@@ -36,7 +36,7 @@ const (
 type URI struct {
 	Mount   string // of the transit engine, such as "transit" or "team/transit"
 	Key     string
-	Version int // from 1
+	Version int // from 1; 0 in the URI of a key that is to be made
 
 	Address   string // https://HOST:PORT, or http:// to this machine; "": not given
 	Namespace string // Vault Enterprise; "": the root
@@ -52,10 +52,17 @@ type URI struct {
 	JWTFile      File   // kubernetes, jwt
 	CertFile     File   // cert; with others for a Vault that wants a client certificate
 	KeyFile      File
+
+	text string // as given to ParseNewURI
 }
 
 // name is how messages call the key.
-func (u *URI) name() string { return fmt.Sprintf("%s/%s version %d", u.Mount, u.Key, u.Version) }
+func (u *URI) name() string {
+	if u.Version == 0 {
+		return u.Mount + "/" + u.Key
+	}
+	return fmt.Sprintf("%s/%s version %d", u.Mount, u.Key, u.Version)
+}
 
 const (
 	wantURI = "want hashivault://MOUNT/KEY?version=N&address=https://HOST:8200, with the method to log in"
@@ -71,6 +78,41 @@ const (
 // use with the others is an error that names it. Errors show no value of an attribute
 // that might be a secret in the wrong place.
 func ParseURI(s string) (*URI, error) {
+	u, err := parseURI(s)
+	if err == nil && u.Version == 0 {
+		err = errors.New("has no version: add version= and the number of the key version whose public half the apps carry (1 for a key that was never rotated)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// ParseNewURI reads the URI of a key that is to be made, or is to get a new version: as
+// [ParseURI] does, but without a version, which Vault chooses.
+func ParseNewURI(s string) (*URI, error) {
+	u, err := parseURI(s)
+	if err == nil && u.Version != 0 {
+		err = errors.New("has a version: leave it out, Vault gives a new key or version the next number")
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.text = s
+	return u, nil
+}
+
+// of returns the URI of a version, as text, if u is from ParseNewURI.
+func (u *URI) of(version int) string {
+	path, query, _ := strings.Cut(u.text, "?")
+	uri := fmt.Sprintf("%s?version=%d", path, version)
+	if query != "" {
+		uri += "&" + query
+	}
+	return uri
+}
+
+func parseURI(s string) (*URI, error) {
 	rest, ok := strings.CutPrefix(s, Scheme+"//")
 	if !ok {
 		return nil, errors.New("does not begin with hashivault://; " + wantURI)
@@ -110,7 +152,7 @@ func (u *URI) parsePath(path string) error {
 func (u *URI) parseQuery(query string) error {
 	seen := map[string]bool{}
 	if query == "" {
-		return errNoVersion
+		return u.complete(seen)
 	}
 	for i, part := range strings.Split(query, "&") {
 		name, raw, ok := strings.Cut(part, "=")
@@ -140,8 +182,6 @@ func (u *URI) parseQuery(query string) error {
 	}
 	return u.complete(seen)
 }
-
-var errNoVersion = errors.New("has no version: add version= and the number of the key version whose public half the apps carry (1 for a key that was never rotated)")
 
 func unknown(name string, n int) error {
 	switch name {
@@ -210,9 +250,6 @@ func needs(m Method) (must, may []string, known bool) {
 
 // complete checks that what was given goes together, and fills in defaults.
 func (u *URI) complete(seen map[string]bool) error {
-	if u.Version == 0 {
-		return errNoVersion
-	}
 	if u.Auth == "" {
 		u.Auth = Token
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/bundlesign/bundlesign/backends/vault"
 )
@@ -36,7 +37,7 @@ func TestParseURI(t *testing.T) {
 			t.Errorf("%s: %v", uri, err)
 			continue
 		}
-		if diff := cmp.Diff(&want, got); diff != "" {
+		if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(vault.URI{})); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", uri, diff)
 		}
 	}

@@ -1,5 +1,6 @@
 // Command vaultcore runs a real Vault server for tests: the core, HTTP API, transit
-// engine and auth methods of HashiCorp Vault 1.13.0, with its state in a directory.
+// engine and auth methods of HashiCorp Vault, with its state in a directory. go.mod
+// makes it release 1.13.0, v1.21.0.mod makes it 1.21.0.
 //
 // It is for tests only, and takes its orders from one: it listens on loopback with
 // the TLS certificate it is given, initialises and unseals an empty state with one key
@@ -18,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	hclog "github.com/hashicorp/go-hclog"
@@ -33,6 +35,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/physical/file"
 	"github.com/hashicorp/vault/vault"
+	"golang.org/x/sys/unix"
 )
 
 // hello is the line that is printed once the API answers.
@@ -45,7 +48,7 @@ type hello struct {
 
 func main() {
 	dir := flag.String("dir", "", "where the state is")
-	addr := flag.String("addr", "127.0.0.1:0", "where to listen")
+	addr := flag.String("addr", "127.0.0.1:0", "where to listen, with SO_REUSEPORT")
 	certFile := flag.String("cert", "", "TLS certificate")
 	keyFile := flag.String("key", "", "its private key")
 	flag.Parse()
@@ -69,7 +72,16 @@ func run(dir, addr, certFile, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	// The test holds the port, so that it is the same after a restart.
+	sharing := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if controlErr := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}); controlErr != nil {
+			return controlErr
+		}
+		return err
+	}}
+	listener, err := sharing.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -182,6 +194,9 @@ func (r registry) Keys(kind consts.PluginType) []string {
 	}
 	return names
 }
+
+// IsBuiltinEntPlugin is asked for by newer releases.
+func (registry) IsBuiltinEntPlugin(string, consts.PluginType) bool { return false }
 
 func (r registry) DeprecationStatus(name string, kind consts.PluginType) (consts.DeprecationStatus, bool) {
 	return consts.Supported, r.Contains(name, kind)

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 )
 
 // PolicyName is the policy that the roles and tokens below have.
@@ -21,11 +23,18 @@ const PolicyName = "bundlesignd"
 // Policy writes the policy of the documentation, for a key at "transit".
 func (s *Server) Policy(key string) {
 	s.t.Helper()
+	s.PolicyFile(PolicyName, "policy.hcl", key)
+}
+
+// PolicyFile writes a policy from a file of the documentation, for a key at "transit".
+func (s *Server) PolicyFile(name, file, key string) {
+	s.t.Helper()
 	root, err := output(s.t.Context(), "", "go", "list", "-m", "-f", "{{.Dir}}", module)
 	s.must(err)
-	policy, err := os.ReadFile(filepath.Join(root, "backends", "vault", "policy.hcl"))
+	policy, err := os.ReadFile(filepath.Join(root, "backends", "vault", file))
 	s.must(err)
-	s.WritePolicy(strings.ReplaceAll(string(policy), "acme-shop", key))
+	text := strings.ReplaceAll(string(policy), "acme-shop", key)
+	s.must(s.Root.Sys().PutPolicy(name, strings.ReplaceAll(text, "bundlesign-log", key)))
 }
 
 // WritePolicy replaces the policy.
@@ -45,6 +54,15 @@ func (s *Server) Token(options map[string]any) (file, token string) {
 	secret, err := s.Root.Logical().Write("auth/token/create", body)
 	s.must(err)
 	return s.File(secret.Auth.ClientToken), secret.Auth.ClientToken
+}
+
+// Client returns a client with a token.
+func (s *Server) Client(token string) *api.Client {
+	s.t.Helper()
+	client, err := s.Root.CloneWithHeaders()
+	s.must(err)
+	client.SetToken(token)
+	return client
 }
 
 // File writes a secret to a new file as it should be, and returns its path.
@@ -75,13 +93,17 @@ func (s *Server) SecretID() string {
 // Wrap writes to a path as root and returns a token that the answer is wrapped in.
 func (s *Server) Wrap(path string) string {
 	s.t.Helper()
-	client, err := s.Root.CloneWithHeaders()
-	s.must(err)
-	client.SetToken(s.Root.Token())
+	client := s.Client(s.Root.Token())
 	client.SetWrappingLookupFunc(func(string, string) string { return "5m" })
 	secret, err := client.Logical().Write(path, map[string]any{})
 	s.must(err)
 	return secret.WrapInfo.Token
+}
+
+// Renewed reports whether a token was ever prolonged.
+func (s *Server) Renewed(token string) bool {
+	s.t.Helper()
+	return s.Write("auth/token/lookup", map[string]any{"token": token})["last_renewal"] != nil
 }
 
 // RevokeLogins revokes every token that a method has given.
@@ -102,8 +124,8 @@ func (s *Server) Cert() (certFile, keyFile string) {
 }
 
 // JWT enables the method with a role "bundlesignd", and returns a function that makes
-// a JWT which is good for so long.
-func (s *Server) JWT() func(life time.Duration) string {
+// a JWT which is good between two times, counted from now. Vault allows it no leeway.
+func (s *Server) JWT() func(from, to time.Duration) string {
 	s.t.Helper()
 	s.enable("jwt")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -118,11 +140,11 @@ func (s *Server) JWT() func(life time.Duration) string {
 		"bound_subject": "bundlesignd", "token_policies": []string{PolicyName},
 		"expiration_leeway": -1, "not_before_leeway": -1, "clock_skew_leeway": -1,
 	})
-	return func(life time.Duration) string {
+	return func(from, to time.Duration) string {
 		now := time.Now()
 		return s.sign(key, map[string]any{
 			"sub": "bundlesignd", "aud": "vault", "iss": "vaulttest",
-			"iat": now.Add(-time.Hour).Unix(), "nbf": now.Add(-time.Hour).Unix(), "exp": now.Add(life).Unix(),
+			"iat": now.Add(from).Unix(), "nbf": now.Add(from).Unix(), "exp": now.Add(to).Unix(),
 		})
 	}
 }

@@ -1,14 +1,19 @@
 package vaulttest
 
 import (
-	"crypto/rand"
+	"crypto"
+	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/sha256"
+	_ "crypto/sha256" // for the hash of OAEP
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
+	"maps"
 	"strconv"
+	"strings"
 
+	"github.com/bundlesign/bundlesign/backends/internal/keywrap"
 	"github.com/bundlesign/bundlesign/capgo"
 )
 
@@ -29,6 +34,15 @@ func (s *Server) PublicKey(name string, version int) *capgo.PublicKey {
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	s.must(err)
 	public, err := capgo.NewPublicKey(parsed.(*rsa.PublicKey))
+	s.must(err)
+	return public
+}
+
+// LogPublicKey returns the public half of a version of an Ed25519 key.
+func (s *Server) LogPublicKey(name string, version int) ed25519.PublicKey {
+	s.t.Helper()
+	versions := s.Read("transit/keys/" + name)["keys"].(map[string]any)
+	public, err := base64.StdEncoding.DecodeString(versions[strconv.Itoa(version)].(map[string]any)["public_key"].(string))
 	s.must(err)
 	return public
 }
@@ -60,23 +74,47 @@ func (s *Server) DeleteKey(name string) {
 }
 
 // ImportKey brings a key that was made outside into Vault, wrapped as its
-// documentation asks ("Bring your own key"): the key under AES-256-KWP, and the AES key
-// under RSA-OAEP for Vault's wrapping key.
-func (s *Server) ImportKey(name string, key *rsa.PrivateKey) {
+// documentation asks ("Bring your own key"), as root. Options are those of the import.
+func (s *Server) ImportKey(name string, key *rsa.PrivateKey, options map[string]any) {
 	s.t.Helper()
 	block, _ := pem.Decode([]byte(s.Read("transit/wrapping_key")["public_key"].(string)))
 	wrapping, err := x509.ParsePKIXPublicKey(block.Bytes)
 	s.must(err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	s.must(err)
-	aesKey := make([]byte, 32)
-	rand.Read(aesKey)
-	wrappedAES, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, wrapping.(*rsa.PublicKey), aesKey, nil)
+	ciphertext, err := keywrap.RSAAESWrap(wrapping.(*rsa.PublicKey), crypto.SHA256, der)
 	s.must(err)
-	wrappedKey, err := wrapKWP(aesKey, der)
+	body := map[string]any{"type": "rsa-2048", "ciphertext": base64.StdEncoding.EncodeToString(ciphertext)}
+	maps.Copy(body, options)
+	s.Write("transit/keys/"+name+"/import", body)
+}
+
+// Keys counts the versions of all keys in the engine at "transit".
+func (s *Server) Keys() (versions int) {
+	s.t.Helper()
+	list, err := s.Root.Logical().List("transit/keys")
 	s.must(err)
-	s.Write("transit/keys/"+name+"/import", map[string]any{
-		"type": "rsa-2048", "hash_function": "SHA256",
-		"ciphertext": base64.StdEncoding.EncodeToString(append(wrappedAES, wrappedKey...)),
-	})
+	if list == nil {
+		return 0
+	}
+	for _, name := range list.Data["keys"].([]any) {
+		// The wrapping key is in a folder of its own.
+		if name := name.(string); !strings.HasSuffix(name, "/") {
+			versions += len(s.Read("transit/keys/" + name)["keys"].(map[string]any))
+		}
+	}
+	return versions
+}
+
+// Export tries to take a key out of Vault, in each of the ways that its API has, and
+// returns how Vault refuses. Who may change the key's configuration could permit it
+// before; that is not tried.
+func (s *Server) Export(name string) error {
+	s.t.Helper()
+	for _, path := range []string{"export/signing-key/", "export/encryption-key/", "backup/"} {
+		if _, err := s.Root.Logical().Read("transit/" + path + name); err == nil {
+			return nil
+		}
+	}
+	return errors.New("vault refuses to export the key and to back it up")
 }

@@ -8,8 +8,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -81,6 +85,27 @@ func (a *authority) client(t testing.TB, name string) (certFile, keyFile string)
 	template := template(name)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return a.issue(t, template, filepath.Join(t.TempDir(), "client"))
+}
+
+// FakeTLS returns the address of a server that shows a certificate which is good between
+// two times, counted from now, and the file with its authority. It is no Vault.
+func FakeTLS(t testing.TB, from, to time.Duration) (address, caFile string) {
+	t.Helper()
+	a := newAuthority(t)
+	template := template("127.0.0.1")
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.NotBefore, template.NotAfter = time.Now().Add(from), time.Now().Add(to)
+	certFile, keyFile := a.issue(t, template, filepath.Join(t.TempDir(), "server"))
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, a.file(t)
 }
 
 func (a *authority) issue(t testing.TB, template *x509.Certificate, base string) (certFile, keyFile string) {

@@ -1,5 +1,6 @@
 // Package vaulttest gives tests a real Vault: a process on loopback, with TLS, a
-// transit engine and the auth methods of backends/vault.
+// transit engine and the auth methods of backends/vault. Which release it is,
+// [VersionVariable] says.
 //
 // Its invariant is that each test has a Vault of its own, which ends with the test.
 // Only tests import it.
@@ -28,6 +29,7 @@ const patience = time.Minute
 type Server struct {
 	Address string // https://127.0.0.1:PORT, the same after a restart
 	CAFile  string // the authority of its certificate
+	Version string // one of [Versions]
 	Root    *api.Client
 
 	t         testing.TB
@@ -42,9 +44,13 @@ type Server struct {
 // New starts a Vault with an empty transit engine at "transit".
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), ca: newAuthority(t)}
+	version, err := Version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, dir: t.TempDir(), ca: newAuthority(t), Version: version}
 	s.CAFile = s.ca.file(t)
-	hello := s.start("127.0.0.1:0")
+	hello := s.start(reservePort(t))
 	s.unsealKey = hello.UnsealKey
 	transport := &http.Transport{TLSClientConfig: s.ca.clientConfig()}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -71,7 +77,7 @@ type hello struct {
 
 func (s *Server) start(address string) hello {
 	s.t.Helper()
-	program, err := Build(s.t.Context(), func(text string) { s.t.Log(text) })
+	program, err := Build(s.t.Context(), s.Version, func(text string) { s.t.Log(text) })
 	if err != nil {
 		s.t.Fatalf("the tests need a Vault, which is built from the Go module proxy: %v", err)
 	}
