@@ -50,12 +50,7 @@ func (p *process) send(op proto.Op, body []byte, timeout time.Duration, slot boo
 	p.lastID++
 	id := p.lastID
 	p.calls[id] = c
-	c.timer = time.AfterFunc(timeout, func() {
-		hung := &hungError{timeout}
-		if p.finish(id, answer{err: hung}) {
-			p.end(hung)
-		}
-	})
+	c.timer = time.AfterFunc(timeout, func() { p.hang(id, &hungError{timeout}) })
 	p.mu.Unlock()
 	if err := p.out.Write(proto.Frame{ID: id, Op: op, Body: body}); err != nil {
 		p.end(fmt.Errorf("writing to the module's process: %w", err))
@@ -80,6 +75,20 @@ func (p *process) finish(id uint64, a answer) bool {
 	return true
 }
 
+// hang ends a process that did not answer a call in time. Only then does the caller
+// hear of it: it will want another process.
+func (p *process) hang(id uint64, hung *hungError) {
+	p.mu.Lock()
+	c, ok := p.calls[id]
+	delete(p.calls, id)
+	p.mu.Unlock()
+	if !ok {
+		return
+	}
+	p.end(hung)
+	c.done <- answer{err: hung}
+}
+
 // wait returns the answer to a call, or ctx's error. The call goes on without its
 // caller: the deadline that guards against a hung module stays.
 func (c *call) wait(ctx context.Context) ([]byte, error) {
@@ -99,6 +108,18 @@ func (c *call) wait(ctx context.Context) ([]byte, error) {
 // ask sends a question that needs no slot and waits for the answer.
 func (p *process) ask(ctx context.Context, op proto.Op, body []byte, timeout time.Duration) ([]byte, error) {
 	return p.send(op, body, timeout, false).wait(ctx)
+}
+
+// askFor asks a question whose answer is the JSON of a message.
+func (p *process) askFor(ctx context.Context, op proto.Op, body []byte, answer any, timeout time.Duration) error {
+	got, err := p.ask(ctx, op, body, timeout)
+	if err != nil {
+		return err
+	}
+	if err := proto.Decode(got, answer); err != nil {
+		return fmt.Errorf("the module's process broke the protocol: %w", err)
+	}
+	return nil
 }
 
 // takeSlot waits until the child has room for one more order. What waits, waits

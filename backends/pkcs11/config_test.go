@@ -21,7 +21,6 @@ func TestMistakes(t *testing.T) {
 	tk.Generate(softhsmtest.RSAKey{Label: "short", Bits: 1024})
 	tk.Generate(softhsmtest.RSAKey{Label: "long", Bits: 3072})
 	tk.Generate(softhsmtest.RSAKey{Label: "no-sign", NoSign: true})
-	tk.Generate(softhsmtest.RSAKey{Label: "confirm", Confirm: true})
 	tk.GenerateEC("ec")
 	tk.Init("second")
 
@@ -66,7 +65,6 @@ func TestMistakes(t *testing.T) {
 		{"3072 bits", nil, pkcs11.KeyOptions{Object: "long"}, signer.ErrKeyUnusable, "3072 bits, want 2048"},
 		{"EC key", nil, pkcs11.KeyOptions{Object: "ec"}, signer.ErrKeyUnusable, "found a key of type EC, want RSA"},
 		{"key that may not sign", nil, pkcs11.KeyOptions{Object: "no-sign"}, signer.ErrKeyUnusable, ""},
-		{"key that asks for the PIN", nil, pkcs11.KeyOptions{Object: "confirm"}, signer.ErrKeyUnusable, "CKA_ALWAYS_AUTHENTICATE"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := softHSM(t, tk)
@@ -88,6 +86,31 @@ func TestMistakes(t *testing.T) {
 		r := newRig(t, softHSM(t, tk))
 		mustSign(t, r.key(pkcs11.KeyOptions{Object: "twin", ID: "\x01"}))
 		mustSign(t, r.key(pkcs11.KeyOptions{ID: "\x02"}))
+	})
+	t.Run("two tokens with one label", func(t *testing.T) {
+		tk.Init("second")
+		cfg := softHSM(t, tk)
+		cfg.Token.Label = "second"
+		wantError(t, sign(t.Context(), t, newRig(t, cfg).key(pkcs11.KeyOptions{Object: "good"})), signer.ErrKeyUnusable, `2 tokens match ("second", "second"), exactly one must: add serial= to the URI`)
+	})
+	t.Run("module by name", func(t *testing.T) {
+		cfg := softHSM(t, tk)
+		cfg.ModulePath, cfg.ModuleName, cfg.ModuleDirs = "", "softhsm2", []string{filepath.Dir(tk.ModulePath)}
+		k := newRig(t, cfg).key(pkcs11.KeyOptions{Object: "good"})
+		mustSign(t, k)
+		e, err := k.Inspect(t.Context())
+		if err != nil || e.Custody.Evidence["module"] != tk.ModulePath {
+			t.Errorf("evidence %+v, %v; want it to name the module", e, err)
+		}
+	})
+	t.Run("PIN from a program", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "pinomatic")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\necho "+softhsmtest.PIN+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cfg := softHSM(t, tk)
+		cfg.PIN = uri.PINSource{Command: path}
+		mustSign(t, newRig(t, cfg).key(pkcs11.KeyOptions{Object: "good"}))
 	})
 	t.Run("module not configured", func(t *testing.T) {
 		r := newRig(t, softHSM(t, tk))

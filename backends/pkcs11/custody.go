@@ -53,7 +53,7 @@ func (k *Key) evidence(p *process, found *proto.Inspected) (*signer.Evidence, er
 	}
 	token := p.opened.Token
 	facts := map[string]string{
-		"module":             k.module.cfg.ModulePath,
+		"module":             p.module,
 		"library":            p.opened.Library,
 		"token_label":        token.Label,
 		"token_serial":       token.Serial,

@@ -17,9 +17,12 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/bundlesign/bundlesign/backends/pkcs11"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pinrecord"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pkcs11test/faultmodule"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/uri"
 	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/signer"
 )
 
 // TestDiesWithTheDaemon kills a daemon. A real child ends even if it was frozen; one
@@ -44,6 +47,76 @@ func TestDiesWithTheDaemon(t *testing.T) {
 	t.Run("hostile child that stays", func(t *testing.T) {
 		startDaemon(t, tk, fakeArg, "stays").kill()
 	})
+}
+
+// recordsEnv tells a daemon where to record attempts to log in.
+const recordsEnv = "BUNDLESIGN_TEST_PIN_RECORDS"
+
+// TestKilledInTheMiddleOfALogin kills a daemon, again and again, after the token has
+// judged the PIN and before anybody knows how. With a wrong PIN that costs one
+// attempt; with one that the token took before, it costs nothing.
+func TestKilledInTheMiddleOfALogin(t *testing.T) {
+	for name, test := range map[string]struct {
+		pin        string
+		goodBefore bool
+		wantLogins int
+	}{
+		"wrong PIN":                  {"not-the-pin", false, 1},
+		"wrong PIN after a good one": {"not-the-pin", true, 1},
+		"good PIN":                   {softhsmtest.PIN, true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFaultRig(t)
+			cfg := f.recorded(t)
+			t.Setenv(recordsEnv, cfg.PINRecords)
+			if test.goodBefore {
+				if err := f.life(t, cfg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.pin != softhsmtest.PIN {
+				f.token.WritePIN(test.pin)
+			}
+			before := f.fake.Calls("C_Login")
+			logins := func() int { return f.fake.Calls("C_Login") - before }
+			f.fake.Inject(faultmodule.Fault{Function: "C_Login", Action: faultmodule.Hang, Late: true})
+			for n := range test.wantLogins {
+				argv := self(t, daemonArg, f.fake.Path(), f.token.Label, f.token.PINFile, "acme", childArg)
+				cmd := exec.Command(argv[0], argv[1:]...)
+				cmd.Stdin = strings.NewReader("sign\n")
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the token has judged the PIN", func() bool { return f.fake.Hanging("C_Login") > n })
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = cmd.Wait()
+			}
+			f.fake.Heal()
+			for range 3 {
+				err := f.life(t, cfg)
+				if test.pin == softhsmtest.PIN {
+					if err != nil {
+						t.Errorf("with a good PIN: %v", err)
+					}
+					continue
+				}
+				wantError(t, err, signer.ErrKeyUnusable, "run: bundlesignd pin clear ")
+				if n := logins(); n != test.wantLogins {
+					t.Errorf("the token was given the wrong PIN %d times, want %d", n, test.wantLogins)
+				}
+			}
+			all, err := pinrecord.List(cfg.PINRecords)
+			if err != nil || len(all) != 1 || all[0].Clean() != (test.pin == softhsmtest.PIN) {
+				t.Fatalf("recorded: %+v, %v", all, err)
+			}
+			f.token.WritePIN(softhsmtest.PIN)
+			if err := f.life(t, cfg); err != nil {
+				t.Errorf("with the right PIN: %v", err)
+			}
+		})
+	}
 }
 
 // daemon is a process with a module, and the module's child.
@@ -131,6 +204,7 @@ func daemonToBeKilled(args []string) int {
 		ModulePath:   args[0],
 		Token:        uri.Token{Label: args[1]},
 		PIN:          uri.PINSource{Path: args[2]},
+		PINRecords:   os.Getenv(recordsEnv),
 		ChildCommand: append([]string{exe}, args[4:]...),
 		Logger:       zap.New(core),
 	})

@@ -53,14 +53,10 @@ func (m *Module) meaning(f *proto.Fault) (text string, kind error) {
 		return "no such token; the module shows " + list(f.Found), unavailable
 	case proto.KindTokenAmbiguous:
 		return fmt.Sprintf("%d tokens match (%s), exactly one must: add serial= to the URI", f.Count, list(f.Found)), unusable
-	case proto.KindTokenSessions:
-		return fmt.Sprintf("the token allows %d session at a time, want at least 2", f.Count), unusable
 	case proto.KindMechanism:
-		return "the token does not sign with CKM_RSA_PKCS (raw PKCS#1 v1.5), which this format needs; some do not in a FIPS mode", unusable
+		return "the token makes the signatures that this format needs neither with CKM_RSA_PKCS (raw PKCS#1 v1.5) nor with CKM_RSA_X_509; some tokens do not in a FIPS mode: " + f.Detail, unusable
 	case proto.KindPINNeeded:
 		return "the token wants a login: put the PIN in a file and add pin-source= to the URI", unusable
-	case proto.KindPINPad:
-		return "the token's PIN can only be typed on its own keypad, which a daemon cannot do", unusable
 	case proto.KindPINUnset:
 		return "the token's user PIN was never set: initialize it with the vendor's tool", unusable
 	case proto.KindPINFinalTry:
@@ -74,14 +70,14 @@ func (m *Module) meaning(f *proto.Fault) (text string, kind error) {
 	case proto.KindKeyUnfit:
 		return "devices do not accept this key: " + f.Detail, unusable
 	case proto.KindKeyConfirm:
-		return "the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE), which is not supported: make one without", unusable
+		return "the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE), and went on to when it was given", unusable
 	}
 	return "the module's process could not do it: " + f.Detail, unavailable
 }
 
 func (m *Module) meaningOfCall(f *proto.Fault) (text string, kind error) {
 	if refusedPIN(f) {
-		return fmt.Sprintf("the token refused the PIN in %s: %s. It is not tried again until the file changes", m.cfg.PIN, f.Code), signer.ErrKeyUnusable
+		return fmt.Sprintf("the token refused the PIN in %s: %s. It is not tried again until it is changed there", m.cfg.PIN, f.Code), signer.ErrKeyUnusable
 	}
 	switch f.Code.Class() {
 	case ckr.FatalKey:
@@ -95,5 +91,5 @@ func (m *Module) meaningOfCall(f *proto.Fault) (text string, kind error) {
 // refusedPIN reports whether the token did not take the PIN.
 func refusedPIN(err error) bool {
 	var f *proto.Fault
-	return errors.As(err, &f) && f.Kind == proto.KindCall && (f.Code == ckr.PINIncorrect || f.Code == ckr.PINInvalid || f.Code == ckr.PINLenRange)
+	return errors.As(err, &f) && f.Kind == proto.KindCall && f.Code.RefusesPIN()
 }

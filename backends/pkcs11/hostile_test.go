@@ -36,7 +36,7 @@ func fakeHostileChild(trick string) int {
 	}
 	raw := func(b []byte) { _, _ = conn.Write(b) }
 	one := bytes.Repeat([]byte{1}, capgo.SignatureSize)
-	loggedIn := false
+	logins := 0
 	for {
 		f, err := in.Next()
 		if err != nil {
@@ -60,11 +60,6 @@ func fakeHostileChild(trick string) int {
 				result(f, []byte(`{"token":`))
 			case "unknown field":
 				result(f, []byte(`{"token":{},"library":"","sessions":1,"x":1}`))
-			case "tells the PIN":
-				var q proto.Open
-				_ = proto.Decode(f.Body, &q)
-				fmt.Printf("debug: C_Login(%s)\n", q.PIN)
-				fault(f, proto.Fault{Kind: proto.KindModuleBad, Detail: "PIN is " + string(q.PIN) + "\x1b[2J\n" + strings.Repeat("x", 5000)})
 			case "leaves a process":
 				cmd := exec.Command("sleep", "600")
 				cmd.Stdout = os.Stdout
@@ -79,9 +74,18 @@ func fakeHostileChild(trick string) int {
 			default:
 				result(f, []byte(`{"token":{"label":"fake"},"library":"hostile","sessions":1}`))
 			}
+		case proto.OpLoginState:
+			result(f, []byte(`{"required":true,"pad":false,"unset":false,"count_low":false,"final_try":false,"locked":false}`))
 		case proto.OpLogin:
-			loggedIn = true
-			result(f, nil)
+			if trick == "tells the PIN" {
+				var q proto.Login
+				_ = proto.Decode(f.Body, &q)
+				fmt.Printf("debug: C_Login(%s)\n", q.PIN)
+				fault(f, proto.Fault{Kind: proto.KindModuleBad, Detail: "PIN is " + string(q.PIN) + "\x1b[2J\n" + strings.Repeat("x", 5000)})
+				continue
+			}
+			logins++
+			result(f, []byte(`{"already":false}`))
 		case proto.OpInspect:
 			result(f, []byte(`{"modulus":"AQ==","exponent":"AQAB","attributes":{}}`))
 		case proto.OpSign:
@@ -117,13 +121,17 @@ func fakeHostileChild(trick string) int {
 			case "always fails":
 				fault(f, proto.Fault{Kind: proto.KindCall, Call: "C_Sign", Code: 0x30})
 			case "forgets its login":
-				if !loggedIn {
+				if logins < 2 {
 					fault(f, proto.Fault{Kind: proto.KindCall, Call: "C_SignInit", Code: ckr.UserNotLoggedIn})
 				} else {
 					result(f, one)
 				}
 			default:
 				result(f, one)
+			}
+		default:
+			if body := fakeHostileMaking(trick, f); body != nil {
+				result(f, body)
 			}
 		}
 	}
@@ -155,7 +163,7 @@ func TestHostileChild(t *testing.T) {
 		"no signature":      "found 0 bytes of signatures",
 		"bad fault":         "not the JSON that was expected",
 		"unknown fault":     "really",
-		"closes":            "ended",
+		"closes":            "closed its connection",
 		"exits":             "exit status 3",
 		"too many sessions": "it offers 1000000000 sessions of 8",
 		"no sessions":       "it offers 0 sessions of 8",

@@ -2,11 +2,13 @@ package pkcs11_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/bundlesign/bundlesign/backends/pkcs11/child"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pkcs11test/provision"
 )
 
 // The test binary is started again as other processes; its first argument says as
@@ -24,9 +26,16 @@ func TestMain(m *testing.M) {
 			os.Exit(child.Run())
 		case fakeArg:
 			os.Exit(fakeHostileChild(os.Args[2]))
+		case provision.Arg:
+			os.Exit(provision.Main())
 		case daemonArg:
 			os.Exit(daemonToBeKilled(os.Args[2:]))
 		}
+	}
+	// A program with the race detector sleeps for a second before it ends, so as to
+	// hear of more races: too long for the many processes that are started here.
+	if err := os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/backends/pkcs11/ckr"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/internal/proto"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pinrecord"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
@@ -21,6 +22,8 @@ type Module struct {
 	name string // of the token, for messages
 	log  *zap.Logger
 	pin  *pin
+	// records keeps PINs from being tried too often.
+	records *pinrecord.Store
 	// ctx ends when the module is closed; attempts run under it, because they
 	// belong to all callers.
 	ctx    context.Context
@@ -35,7 +38,9 @@ type Module struct {
 	attempt  *attempt // to start a child, under way
 	failures int      // in a row
 	next     time.Time
-	last     error // why the newest child ended or did not start
+	last     error     // why the newest child ended or did not start
+	reloaded time.Time // when a child was last ended because a new session did not help
+	padAsked bool      // somebody was asked for the PIN on the token's keypad, and has not given it
 }
 
 // attempt is something that one caller began and several wait for.
@@ -49,8 +54,9 @@ func NewModule(cfg Config) *Module {
 	m := &Module{
 		cfg:      cfg,
 		name:     cfg.String(),
-		log:      cfg.Logger.With(zap.String("token", cfg.Token.String()), zap.String("module", cfg.ModulePath)),
+		log:      cfg.Logger.With(zap.String("token", cfg.Token.String()), zap.String("module", cfg.module())),
 		pin:      newPIN(cfg.PIN, cfg.CredentialsDir),
+		records:  pinrecord.New(cfg.PINRecords, time.Now),
 		sessions: 1,
 		timeout:  openTimeout,
 	}
@@ -59,7 +65,8 @@ func NewModule(cfg Config) *Module {
 }
 
 // Close ends the child process. The module's keys must have been closed before; a
-// start that is under way is broken off.
+// start that is under way is broken off, unless the PIN is with the token at this
+// moment.
 func (m *Module) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -80,32 +87,82 @@ func (m *Module) Close() error {
 // login if that is what the way it failed calls for.
 func (m *Module) do(ctx context.Context, f func(*process) error) error {
 	var err error
-	for range 2 {
-		var p *process
-		var login int
-		if p, login, err = m.ready(ctx); err != nil {
-			return err
+	confirmed := false
+	for again := true; again; {
+		p, login, readyErr := m.ready(ctx)
+		if readyErr != nil {
+			return readyErr
 		}
+		first := err == nil
 		if err = f(p); err == nil {
 			p.worked.Store(true)
+			p.failures.Store(0)
 			return nil
 		}
-		var gone *goneError
-		var fault *proto.Fault
-		switch {
-		case errors.As(err, &gone):
-			// The next round starts another.
-		case errors.As(err, &fault) && fault.Kind == proto.KindCall && fault.Code.Class() == ckr.Relogin:
-			if err := m.relogin(ctx, p, login); err != nil {
+		if isKind(err, proto.KindKeyConfirm) && !confirmed {
+			// That it was not confirmed yet is no failure.
+			confirmed = true
+			if err := m.confirm(ctx, p); err != nil {
 				return err
 			}
-		case errors.As(err, &fault) && fault.Kind == proto.KindCall && fault.Code.Class() == ckr.Reload:
-			p.end(fmt.Errorf("the module failed: %w", fault))
-		default:
-			return err
+			err = nil
+			continue
 		}
+		helped, mendErr := m.mend(ctx, p, login, err)
+		if mendErr != nil {
+			return mendErr
+		}
+		again = helped && first
 	}
 	return err
+}
+
+// mend does what the way that a call failed calls for, and reports whether the call
+// may then be made again.
+func (m *Module) mend(ctx context.Context, p *process, login int, err error) (bool, error) {
+	var gone *goneError
+	var hung *hungError
+	if errors.As(err, &gone) || errors.As(err, &hung) {
+		return true, nil // the process is gone, or going; there will be another
+	}
+	var fault *proto.Fault
+	if !errors.As(err, &fault) || fault.Kind != proto.KindCall {
+		return false, nil
+	}
+	if fault.Code.RefusesPIN() {
+		m.refusedConfirm(p, fault)
+		return false, nil
+	}
+	switch fault.Code.Class() {
+	case ckr.Relogin:
+		return true, m.relogin(ctx, p, login)
+	case ckr.Reload:
+		p.end(fmt.Errorf("the module failed: %w", fault))
+		return true, nil
+	case ckr.Retry, ckr.NewSession:
+		// The child has done that, so it is more than a session that is no good. A
+		// token that is full is just full.
+		if fault.Code != ckr.SessionCount && m.mayReload(p) {
+			p.end(fmt.Errorf("the module fails in a new session too: %w", fault))
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// mayReload reports whether a process is to be replaced because a new session did
+// not help. That is not done again and again for one call that never succeeds while
+// others do, nor lightly where somebody has to type the PIN.
+func (m *Module) mayReload(p *process) bool {
+	const pause = 30 * time.Second
+	nothingWorks := p.failures.Add(1) > 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := time.Now(); nothingWorks || !m.cfg.PIN.IsZero() && now.Sub(m.reloaded) >= pause {
+		m.reloaded = now
+		return true
+	}
+	return false
 }
 
 // ready returns a child in which the module is open and the token logged in,

@@ -3,23 +3,32 @@ package pkcs11
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/bundlesign/bundlesign/backends/pkcs11/ckr"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/internal/proto"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pinrecord"
 )
+
+// maxTokenText is the longest field of CK_TOKEN_INFO in bytes, with room for what
+// making it UTF-8 may add.
+const maxTokenText = 128
 
 // start makes a new child the current one.
 func (m *Module) start() error {
 	// Without a PIN to try, no child need be started: that costs nothing, and
 	// is no reason to wait before the next time.
-	secret, err := m.pin.read()
+	s, err := m.nextPIN()
+	backOff := err != nil && m.cfg.PIN.Command != "" // but a program is not run for each request
 	var p *process
-	backOff := false
 	if err == nil {
-		p, err = m.open(secret)
-		backOff = err != nil && !refusedPIN(err)
-		clear(secret)
+		if p, err = m.open(s); wantsReload(err) {
+			p, err = m.open(s)
+		}
+		backOff = err != nil && (m.cfg.PIN.Command != "" || !m.isBlocked(s))
+		s.clear()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -35,13 +44,55 @@ func (m *Module) start() error {
 	return nil
 }
 
+// nextPIN reads the PIN, and fails if it is known already that it will not be tried.
+func (m *Module) nextPIN() (*secret, error) {
+	s, err := m.pin.read(m.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, m.padUnanswered()
+	}
+	if err := m.records.Blocked(s.value); err != nil {
+		s.clear()
+		return nil, m.notTried(err)
+	}
+	return s, nil
+}
+
+// wantsReload reports whether a module failed while it was opened in a way that a
+// fresh process may not, as SoftHSM does while another process writes to the token.
+// A login is not repeated for that.
+func wantsReload(err error) bool {
+	var fault *proto.Fault
+	return errors.As(err, &fault) && fault.Kind == proto.KindCall && fault.Call != "C_Login" && fault.Code.Class() == ckr.Reload
+}
+
+// isBlocked reports whether the next attempt will be found hopeless without starting
+// a child.
+func (m *Module) isBlocked(s *secret) bool {
+	if s == nil {
+		return m.padUnanswered() != nil
+	}
+	return m.records.Blocked(s.value) != nil
+}
+
 // open starts a child and has it load the module, find the token and log in.
-func (m *Module) open(secret []byte) (*process, error) {
+func (m *Module) open(s *secret) (*process, error) {
+	path, err := m.cfg.path()
+	if err != nil {
+		return nil, err
+	}
 	p, err := startProcess(m.cfg.ChildCommand, m.log, m.pin.strike)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.openIn(p, secret); err != nil {
+	p.module = path
+	err = m.openIn(p)
+	if err == nil {
+		err = m.logIn(p, s)
+	}
+	if err != nil {
 		p.end(err)
 		return nil, errors.Join(err, p.waitGone())
 	}
@@ -51,36 +102,37 @@ func (m *Module) open(secret []byte) (*process, error) {
 	return p, nil
 }
 
-func (m *Module) openIn(p *process, secret []byte) error {
+func (m *Module) openIn(p *process) error {
 	m.mu.Lock()
-	sessions, timeout := m.sessions, m.timeout
+	sessions := m.sessions
 	m.mu.Unlock()
 	want := m.cfg.Token
 	body, err := proto.Encode(proto.Open{
-		Module: m.cfg.ModulePath,
+		Module:   p.module,
+		InitArgs: m.cfg.InitArgs,
 		Token: proto.Token{
 			Label: want.Label, Serial: want.Serial, Manufacturer: want.Manufacturer, Model: want.Model,
 			SlotID: want.SlotID, HasSlotID: want.HasSlotID,
 		},
 		Sessions: sessions,
-		Login:    proto.Login{PIN: secret},
 	})
 	if err != nil {
 		return err
 	}
-	defer clear(body)
-	got, err := p.ask(m.ctx, proto.OpOpen, body, timeout)
-	if err != nil {
-		m.remember(secret, err)
+	if err := p.askFor(m.ctx, proto.OpOpen, body, &p.opened, m.openTimeout()); err != nil {
 		return err
-	}
-	if err := proto.Decode(got, &p.opened); err != nil {
-		return fmt.Errorf("the module's process broke the protocol: %w", err)
 	}
 	p.sessions = p.opened.Sessions
 	if p.sessions < 1 || p.sessions > sessions {
 		return fmt.Errorf("the module's process broke the protocol: it offers %d sessions of %d", p.sessions, sessions)
 	}
+	says := p.opened.Token
+	for _, text := range []string{says.Label, says.Serial, says.Manufacturer, says.Model} {
+		if len(text) > maxTokenText {
+			return fmt.Errorf("the module's process broke the protocol: the token says %d bytes of itself in one field, want at most %d", len(text), maxTokenText)
+		}
+	}
+	p.identity = pinrecord.Token{Label: says.Label, Manufacturer: says.Manufacturer, Model: says.Model, Serial: says.Serial}
 	p.slots = make(chan struct{}, p.sessions+ahead)
 	p.opened.Token.Label = p.show(p.opened.Token.Label)
 	p.opened.Token.Serial = p.show(p.opened.Token.Serial)
@@ -90,43 +142,26 @@ func (m *Module) openIn(p *process, secret []byte) error {
 	return nil
 }
 
+// openTimeout is how long each step of opening may take.
+func (m *Module) openTimeout() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.timeout
+}
+
 // login logs in again in a child. If that fails the child is ended: what was
 // found in it is of no use.
 func (m *Module) login(p *process) error {
-	if err := m.loginIn(p); err != nil {
+	s, err := m.nextPIN()
+	if err == nil {
+		err = m.logIn(p, s)
+		s.clear()
+	}
+	if err != nil {
 		err = m.explain(m.name, err)
 		p.end(err)
 		return err
 	}
 	m.log.Info("pkcs11 token logged in again", zap.Int("pid", p.cmd.Process.Pid))
 	return nil
-}
-
-func (m *Module) loginIn(p *process) error {
-	secret, err := m.pin.read()
-	if err != nil {
-		return err
-	}
-	defer clear(secret)
-	body, err := proto.Encode(proto.Login{PIN: secret})
-	if err != nil {
-		return err
-	}
-	defer clear(body)
-	m.mu.Lock()
-	timeout := m.timeout
-	m.mu.Unlock()
-	if _, err = p.ask(m.ctx, proto.OpLogin, body, timeout); err != nil {
-		m.remember(secret, err)
-		return err
-	}
-	return nil
-}
-
-// remember remembers the PIN if the token did not take it.
-func (m *Module) remember(secret []byte, err error) {
-	if refusedPIN(err) {
-		m.pin.refuse(secret)
-		m.log.Error("the pkcs11 token refused the PIN; it is not tried again until the file with it changes")
-	}
 }

@@ -8,9 +8,10 @@
 //
 // Invariants. The child is believed in nothing: a frame too long, an answer to
 // no question or a signature of the wrong length ends it, and what it says is
-// shown quoted, cut, and without the PIN. A PIN that the token refused is never
-// tried again. No call waits for a module longer than its deadline. After
-// [Module.Close] there is no process and no goroutine.
+// shown quoted, cut, and without the PIN. A PIN that the token refused is not tried
+// again, over any number of restarts (package pinrecord). No call waits for a module
+// longer than its deadline. After [Module.Close] there is no process and no
+// goroutine.
 package pkcs11
 
 import (
@@ -40,9 +41,24 @@ const (
 
 // Config says which token to use, and with what.
 type Config struct {
-	ModulePath string // absolute
-	Token      uri.Token
-	PIN        uri.PINSource
+	// ModulePath is the absolute path of the vendor's library, or "" if ModuleName
+	// says which it is: NAME.so or libNAME.so in one of ModuleDirs.
+	ModulePath string
+	ModuleName string
+	// ModuleDirs are patterns of [filepath.Glob]; nil means the directories where
+	// systems keep modules.
+	ModuleDirs []string
+	// InitArgs is given to the module's C_Initialize, if it is not empty.
+	InitArgs string
+	Token    uri.Token
+	PIN      uri.PINSource
+	// PINRecords is the directory, an absolute path, in which attempts to log in
+	// are recorded, so that restarts never lock a token. Its parent must be there.
+	// Without it they are kept in memory.
+	PINRecords string
+	// PadTimeout is how long a person has to type the PIN on the token's own
+	// keypad; 0 means [DefaultPadTimeout].
+	PadTimeout time.Duration
 	// CredentialsDir is where systemd put the unit's credentials
 	// ($CREDENTIALS_DIRECTORY), or "".
 	CredentialsDir string
@@ -59,5 +75,13 @@ func (c *Config) String() string {
 	if token == "" {
 		token = "the only token"
 	}
-	return token + " (" + c.ModulePath + ")"
+	return token + " (" + c.module() + ")"
+}
+
+// module names the module as the configuration does.
+func (c *Config) module() string {
+	if c.ModulePath != "" {
+		return c.ModulePath
+	}
+	return "module-name=" + c.ModuleName
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bundlesign/bundlesign/backends/pkcs11/internal/proto"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pinrecord"
 )
 
 const (
@@ -49,15 +50,19 @@ type process struct {
 	wg     sync.WaitGroup
 
 	// Set once, when the module is open, before anybody else has the process.
+	module   string // path
 	opened   proto.Opened
+	identity pinrecord.Token
 	sessions int
 	slots    chan struct{} // holds one element per order that the child has
 
-	worked atomic.Bool // it has made a signature or shown a key
+	worked   atomic.Bool  // it has made a signature or shown a key
+	failures atomic.Int32 // since then, of a kind that a new session should have mended
 
 	// Guarded by the Module's mutex.
 	logins  int
 	relogin *attempt
+	tookPIN [32]byte // what the token took at login, as [pin.hash] writes it
 }
 
 // startProcess starts the child. It does not say anything to it yet.
@@ -131,14 +136,14 @@ func (p *process) supervise(started chan<- error) {
 }
 
 // lost is called when nothing more can be read from the child. If that is because
-// it has ended, supervise will say how; if it goes on without a connection, it is
-// of no use.
+// it is ending, supervise will say how, and it may still be writing why; if it
+// goes on without a connection, it is of no use.
 func (p *process) lost(err error) {
-	_ = p.cmd.Process.Kill()
+	const lastWords = time.Second
 	select {
 	case <-p.reaped:
 	case <-p.dead:
-	case <-time.After(time.Second):
+	case <-time.After(lastWords):
 		p.end(fmt.Errorf("the module's process closed its connection: %w", err))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,11 +60,11 @@ func TestBackoffGrowsToItsLimit(t *testing.T) {
 		got = append(got, backoff(n))
 	}
 	ms := time.Millisecond
-	want := []time.Duration{0, 0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 10000 * ms, 10000 * ms}
+	want := []time.Duration{0, 0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1000 * ms, 1000 * ms, 1000 * ms, 1000 * ms, 1000 * ms}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got := backoff(1 << 40); got != 10*time.Second {
+	if got := backoff(1 << 40); got != time.Second {
 		t.Errorf("after very many failures: %s", got)
 	}
 }
@@ -93,10 +94,8 @@ func TestMeaning(t *testing.T) {
 		{proto.Fault{Kind: proto.KindTokenMissing}, signer.ErrUnavailable, "no token at all"},
 		{proto.Fault{Kind: proto.KindTokenMissing, Count: 2, Found: []string{"a", "b"}}, signer.ErrUnavailable, `"a", "b"`},
 		{proto.Fault{Kind: proto.KindTokenAmbiguous, Count: 2, Found: []string{"a", "a"}}, signer.ErrKeyUnusable, "add serial="},
-		{proto.Fault{Kind: proto.KindTokenSessions, Count: 1}, signer.ErrKeyUnusable, "1 session at a time"},
-		{proto.Fault{Kind: proto.KindMechanism}, signer.ErrKeyUnusable, "CKM_RSA_PKCS"},
+		{proto.Fault{Kind: proto.KindMechanism, Detail: "no, it does not"}, signer.ErrKeyUnusable, "nor with CKM_RSA_X_509; some tokens do not in a FIPS mode: no, it does not"},
 		{proto.Fault{Kind: proto.KindPINNeeded}, signer.ErrKeyUnusable, "pin-source="},
-		{proto.Fault{Kind: proto.KindPINPad}, signer.ErrKeyUnusable, "keypad"},
 		{proto.Fault{Kind: proto.KindPINUnset}, signer.ErrKeyUnusable, "never set"},
 		{proto.Fault{Kind: proto.KindPINFinalTry}, signer.ErrKeyUnusable, "one more wrong try"},
 		{proto.Fault{Kind: proto.KindPINLocked}, signer.ErrKeyUnusable, "unlock it"},
@@ -182,17 +181,16 @@ func TestPIN(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newPIN(uri.PINSource{Path: path}, "")
-		got, err := p.read()
-		if string(got) != want || (err == nil) != (want != "") {
-			t.Errorf("file with %q: %q, error %v; want %q", content, got, err, want)
+		got, err := p.read(t.Context())
+		if (err == nil) != (want != "") || err == nil && string(got.value) != want {
+			t.Errorf("file with %q: %v, error %v; want %q", content, got, err, want)
 		}
 		if err != nil && content != "" && strings.Contains(err.Error(), "1234") {
 			t.Errorf("the error quotes the file: %v", err)
 		}
 		if err == nil {
-			p.refuse(got)
-			if _, err := p.read(); !errors.Is(err, signer.ErrKeyUnusable) {
-				t.Errorf("a refused PIN was read again: error %v", err)
+			if got.state == "" {
+				t.Error("the state of the file is not told")
 			}
 			if got := p.strike("x" + want + "y" + want); got != "x[PIN]y[PIN]" {
 				t.Errorf("the PIN was left in %q", got)
@@ -207,4 +205,34 @@ func manySessionKeys(n int) []capgo.Payload {
 		payloads[i] = capgo.SessionKeyPayload()
 	}
 	return payloads
+}
+
+// TestMayReload holds when a process is replaced because a new session did not help.
+func TestMayReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := testModule(), new(process)
+		worked := func() { p.failures.Store(0) }
+		for i, want := range []bool{true, false, false} { // of one call that never succeeds, beside others that do
+			if got := m.mayReload(p); got != want {
+				t.Errorf("failure %d: %t, want %t", i, got, want)
+			}
+			worked()
+		}
+		<-time.After(30 * time.Second) // of the test's own clock
+		if !m.mayReload(p) {
+			t.Error("not after a while either")
+		}
+		if !m.mayReload(p) {
+			t.Error("not although nothing works")
+		}
+		m.cfg.PIN = uri.PINSource{} // somebody has to go and type it
+		<-time.After(time.Hour)
+		worked()
+		if m.mayReload(p) {
+			t.Error("replaced although somebody has to type the PIN")
+		}
+		if !m.mayReload(p) {
+			t.Error("not although nothing works")
+		}
+	})
 }

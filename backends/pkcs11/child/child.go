@@ -5,9 +5,11 @@
 // nowhere else, so that a module that crashes, hangs or corrupts memory takes
 // this process with it and not the daemon.
 //
-// Invariants. What reaches the key is what package capgo derives from a
-// [capgo.Payload]; there is no message by which the daemon, let alone anybody
-// else, could have other bytes signed. A session is used by one goroutine at a
+// Invariants. What reaches a key is what package capgo derives from a
+// [capgo.Payload] or, for the log's key, a text that package audit reads as that
+// of a checkpoint; there is no message by which the daemon, let alone anybody
+// else, could have other bytes signed. A private key that is imported is here in
+// encrypted form only. A session is used by one goroutine at a
 // time, and the module is finalized only when no call is in it: modules crash
 // otherwise. The process ends when the daemon does: at the end of the stream,
 // or by the kernel's signal.
@@ -63,6 +65,8 @@ func Run() int {
 type server struct {
 	out   *proto.Writer
 	token *token // nil until opened
+
+	workshop workshop
 }
 
 func serve(conn io.ReadWriter) error {
@@ -147,7 +151,6 @@ func (s *server) open(f proto.Frame) ([]byte, error) {
 	if err := proto.Decode(f.Body, &q); err != nil {
 		return nil, err
 	}
-	defer clear(q.PIN)
 	t, err := openToken(&q)
 	if err != nil {
 		return nil, err
@@ -168,7 +171,24 @@ func (s *server) handle(f proto.Frame) ([]byte, error) {
 			return nil, err
 		}
 		defer clear(q.PIN)
-		return nil, s.token.login(q.PIN)
+		done, err := s.token.login(&q)
+		if err != nil {
+			return nil, err
+		}
+		return proto.Encode(done)
+	case proto.OpLoginState:
+		state, err := s.token.loginState()
+		if err != nil {
+			return nil, err
+		}
+		return proto.Encode(state)
+	case proto.OpConfirm:
+		var q proto.Confirm
+		if err := proto.Decode(f.Body, &q); err != nil {
+			return nil, err
+		}
+		defer clear(q.PIN)
+		return nil, s.token.confirmer.hold(q.PIN)
 	case proto.OpInspect:
 		var q proto.Inspect
 		if err := proto.Decode(f.Body, &q); err != nil {
@@ -185,6 +205,10 @@ func (s *server) handle(f proto.Frame) ([]byte, error) {
 			return nil, err
 		}
 		return s.token.sign(q)
+	case proto.OpSurvey, proto.OpGenerate, proto.OpWrapping, proto.OpUnwrapKEK, proto.OpUnwrapKey, proto.OpSettle:
+		return s.workshop.handle(s.token, f)
+	case proto.OpCheckpoint, proto.OpLogKey:
+		return s.token.handleLog(f)
 	}
 	return nil, fmt.Errorf("unknown operation %d", f.Op)
 }

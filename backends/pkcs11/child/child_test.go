@@ -42,9 +42,10 @@ func orders(tk *softhsmtest.Token) *proto.Open {
 		Module:   tk.ModulePath,
 		Token:    proto.Token{Label: tk.Label},
 		Sessions: 2,
-		Login:    proto.Login{PIN: []byte(softhsmtest.PIN)},
 	}
 }
+
+func login() *proto.Login { return &proto.Login{PIN: []byte(softhsmtest.PIN)} }
 
 // openReal opens a real token in this very process.
 func openReal(t *testing.T) (*token, *capgo.PublicKey) {
@@ -56,6 +57,9 @@ func openReal(t *testing.T) (*token, *capgo.PublicKey) {
 		t.Fatal(err)
 	}
 	t.Cleanup(token.close)
+	if _, err := token.login(login()); err != nil {
+		t.Fatal(err)
+	}
 	return token, public
 }
 
@@ -128,12 +132,12 @@ func TestLoginLost(t *testing.T) {
 			wantCode(t, err, ckr.UserNotLoggedIn)
 			_, err = tok.inspect(acme())
 			wantCode(t, err, ckr.UserNotLoggedIn)
-			if err := tok.login([]byte(softhsmtest.PIN)); err != nil {
-				t.Fatalf("logging in again: %v", err)
+			if in, err := tok.login(login()); err != nil || in.Already {
+				t.Fatalf("logging in again: %+v, %v", in, err)
 			}
 			signsWell(t, tok, public)
-			if err := tok.login([]byte(softhsmtest.PIN)); err != nil {
-				t.Errorf("logging in while logged in: %v", err)
+			if in, err := tok.login(login()); err != nil || !in.Already {
+				t.Errorf("logging in while logged in: %+v, %v", in, err)
 			}
 			signsWell(t, tok, public)
 		})
@@ -159,7 +163,7 @@ func TestInspectShowsAttributes(t *testing.T) {
 	}
 }
 
-func TestMayTry(t *testing.T) {
+func TestForbids(t *testing.T) {
 	const good = pkcs11.CKF_USER_PIN_INITIALIZED | pkcs11.CKF_LOGIN_REQUIRED
 	for _, test := range []struct {
 		flags uint
@@ -169,12 +173,11 @@ func TestMayTry(t *testing.T) {
 		{good | pkcs11.CKF_USER_PIN_COUNT_LOW, ""},
 		{good | pkcs11.CKF_USER_PIN_FINAL_TRY, proto.KindPINFinalTry},
 		{good | pkcs11.CKF_USER_PIN_FINAL_TRY | pkcs11.CKF_USER_PIN_LOCKED, proto.KindPINLocked},
-		{good | pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH, proto.KindPINPad},
+		{good | pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH, ""},
 		{pkcs11.CKF_LOGIN_REQUIRED, proto.KindPINUnset},
 	} {
 		var got proto.Kind
-		var fault *proto.Fault
-		if errors.As(mayTry(test.flags), &fault) {
+		if fault := loginFlags(test.flags).Forbids(); fault != nil {
 			got = fault.Kind
 		}
 		if got != test.want {
@@ -213,20 +216,20 @@ func TestPoolSize(t *testing.T) {
 	for _, test := range []struct {
 		wanted int
 		most   uint
-		want   int // 0: refused
+		want   int
 	}{
 		{8, 0, 8},        // no limit
 		{8, ^uint(0), 8}, // limit unknown
+		{8, ^uint(0) - 1, 8},
 		{8, 16, 8},
 		{8, 9, 8},
 		{8, 8, 7}, // one is the anchor
 		{8, 2, 1},
-		{8, 1, 0},
+		{8, 1, 1}, // which is the anchor
 		{0, 0, 1},
 	} {
-		got, err := poolSize(test.wanted, test.most)
-		if got != test.want || (err != nil) != (test.want == 0) {
-			t.Errorf("%d wanted of %d: %d, %v; want %d", test.wanted, test.most, got, err, test.want)
+		if got := poolSize(test.wanted, test.most); got != test.want {
+			t.Errorf("%d wanted of %d: %d, want %d", test.wanted, test.most, got, test.want)
 		}
 	}
 }
@@ -310,6 +313,17 @@ func (p *parent) ask(op proto.Op, body []byte) ([]byte, error) {
 	return nil, &fault
 }
 
+func (p *parent) login() {
+	p.t.Helper()
+	body, err := proto.Encode(login())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.ask(proto.OpLogin, body); err != nil {
+		p.t.Fatalf("logging in: %v", err)
+	}
+}
+
 func (p *parent) wantFault(err error, kind proto.Kind, text string) {
 	p.t.Helper()
 	var fault *proto.Fault
@@ -363,6 +377,7 @@ func TestServe(t *testing.T) {
 	_, err = p.ask(proto.OpInspect, []byte(`{"x":1}`))
 	p.wantFault(err, proto.KindProtocol, "not the JSON")
 
+	p.login()
 	got, err = p.ask(proto.OpSign, order)
 	if err != nil {
 		t.Fatal(err)
@@ -395,6 +410,7 @@ func TestServeDrains(t *testing.T) {
 	if _, err := p.ask(proto.OpOpen, body); err != nil {
 		t.Fatal(err)
 	}
+	p.login()
 	const n = 50
 	for i := range n {
 		order, err := proto.Sign{Key: acme(), Payloads: []capgo.Payload{checksum(t, fmt.Sprint(i)), capgo.SessionKeyPayload()}}.Encode()

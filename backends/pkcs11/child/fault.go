@@ -39,6 +39,15 @@ func classOf(err error) ckr.Class {
 	return 0
 }
 
+// again calls f once more if the way that it failed calls for that.
+func again(f func() error) error {
+	err := f()
+	if classOf(err) == ckr.Retry {
+		err = f()
+	}
+	return err
+}
+
 func isCode(err error, want ckr.Code) bool {
 	code, ok := codeOf(err)
 	return ok && code == want

@@ -14,11 +14,11 @@ func (t *token) inspect(key proto.Selector) (*proto.Inspected, error) {
 	err := t.withSession(func(s *session) error {
 		// Not from what this session remembers: the key may be another by now.
 		delete(s.keys, key)
-		handle, err := t.find(s, key)
+		private, err := t.find(s, key)
 		if err != nil {
 			return err
 		}
-		public, err := t.publicKey(s, handle, key)
+		public, err := t.publicKey(s, private.handle, key)
 		if err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func (t *token) inspect(key proto.Selector) (*proto.Inspected, error) {
 			"CKA_LOCAL":             pkcs11.CKA_LOCAL,
 			"CKA_SIGN":              pkcs11.CKA_SIGN,
 		} {
-			if value, ok := t.flag(s, handle, kind); ok {
+			if value, ok := t.flag(s, private.handle, kind); ok {
 				found.Attributes[name] = value
 			}
 		}

@@ -14,28 +14,36 @@ import (
 	"github.com/bundlesign/bundlesign/capgo"
 )
 
-// find returns the handle of the one private key that matches, having checked
-// that it is one that may be used.
-func (t *token) find(s *session, key proto.Selector) (pkcs11.ObjectHandle, error) {
+// privateKey is a key as it was found in a session.
+type privateKey struct {
+	handle  pkcs11.ObjectHandle
+	confirm bool // it wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE)
+}
+
+// find returns the one private key that matches, having checked that it is one that
+// may be used.
+func (t *token) find(s *session, key proto.Selector) (privateKey, error) {
 	if login := t.logins.Load(); s.login != login {
 		clear(s.keys)
 		s.login = login
 	}
-	if handle, ok := s.keys[key]; ok {
-		return handle, nil
+	if found, ok := s.keys[key]; ok {
+		return found, nil
+	}
+	if err := t.mechanisms.usable(); err != nil {
+		return privateKey{}, err
 	}
 	handle, err := t.search(s, key)
 	if err != nil {
-		return 0, err
+		return privateKey{}, err
 	}
 	if _, err := t.publicKey(s, handle, key); err != nil {
-		return 0, err
+		return privateKey{}, err
 	}
-	if confirm, ok := t.flag(s, handle, pkcs11.CKA_ALWAYS_AUTHENTICATE); ok && confirm {
-		return 0, &proto.Fault{Kind: proto.KindKeyConfirm}
-	}
-	s.keys[key] = handle
-	return handle, nil
+	found := privateKey{handle: handle}
+	found.confirm, _ = t.flag(s, handle, pkcs11.CKA_ALWAYS_AUTHENTICATE)
+	s.keys[key] = found
+	return found, nil
 }
 
 // search returns the handle of the one private key that matches.

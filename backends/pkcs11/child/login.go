@@ -7,50 +7,71 @@ import (
 	"github.com/bundlesign/bundlesign/backends/pkcs11/internal/proto"
 )
 
-// login makes sure that this process is logged in to the token, with at most one
-// attempt. It looks at the token's flags first: an attempt that could lock the PIN
-// is not made.
-func (t *token) login(pin []byte) error {
+// loginState says what the token's flags say about logging in. It reaches for the
+// token first: some modules open sessions and know flags without it, and a token
+// that is out of reach is better found out without a PIN under way.
+func (t *token) loginState() (*proto.LoginState, error) {
 	t.anchor.mu.Lock()
 	defer t.anchor.mu.Unlock()
 	if err := t.holdAnchor(); err != nil {
-		return err
+		return nil, err
+	}
+	if t.random != nil {
+		_, err := t.random(t.anchor.handle, 1)
+		if err := try("C_GenerateRandom", err); classOf(err) == ckr.Reload {
+			return nil, err
+		}
 	}
 	info, err := t.ctx.GetTokenInfo(t.slot)
 	if err != nil {
-		return try("C_GetTokenInfo", err)
+		return nil, try("C_GetTokenInfo", err)
 	}
-	if len(pin) == 0 {
-		if info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0 {
-			return &proto.Fault{Kind: proto.KindPINNeeded}
-		}
-		t.logins.Add(1)
-		return nil
-	}
-	if err := mayTry(info.Flags); err != nil {
-		return err
-	}
-	err = try("C_Login", t.ctx.Login(t.anchor.handle, pkcs11.CKU_USER, string(pin)))
-	if err != nil && !isCode(err, ckr.UserAlreadyLoggedIn) {
-		return err
-	}
-	t.logins.Add(1)
-	return nil
+	return loginFlags(info.Flags), nil
 }
 
-// mayTry reports whether the token's flags allow a try with a PIN.
-func mayTry(flags uint) error {
-	switch {
-	case flags&pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH != 0:
-		return &proto.Fault{Kind: proto.KindPINPad}
-	case flags&pkcs11.CKF_USER_PIN_INITIALIZED == 0:
-		return &proto.Fault{Kind: proto.KindPINUnset}
-	case flags&pkcs11.CKF_USER_PIN_LOCKED != 0:
-		return &proto.Fault{Kind: proto.KindPINLocked}
-	case flags&pkcs11.CKF_USER_PIN_FINAL_TRY != 0:
-		return &proto.Fault{Kind: proto.KindPINFinalTry}
+func loginFlags(flags uint) *proto.LoginState {
+	is := func(flag uint) bool { return flags&flag != 0 }
+	return &proto.LoginState{
+		Required: is(pkcs11.CKF_LOGIN_REQUIRED),
+		Pad:      is(pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH),
+		Unset:    !is(pkcs11.CKF_USER_PIN_INITIALIZED),
+		CountLow: is(pkcs11.CKF_USER_PIN_COUNT_LOW),
+		FinalTry: is(pkcs11.CKF_USER_PIN_FINAL_TRY),
+		Locked:   is(pkcs11.CKF_USER_PIN_LOCKED),
 	}
-	return nil
+}
+
+// login makes sure that this process is logged in to the token, with at most one
+// attempt. It looks at the token's flags first: an attempt that could lock the PIN
+// is not made.
+func (t *token) login(q *proto.Login) (*proto.LoggedIn, error) {
+	t.anchor.mu.Lock()
+	defer t.anchor.mu.Unlock()
+	if err := t.holdAnchor(); err != nil {
+		return nil, err
+	}
+	info, err := t.ctx.GetTokenInfo(t.slot)
+	if err != nil {
+		return nil, try("C_GetTokenInfo", err)
+	}
+	state := loginFlags(info.Flags)
+	if len(q.PIN) == 0 && !q.Pad {
+		if state.Required {
+			return nil, &proto.Fault{Kind: proto.KindPINNeeded}
+		}
+		t.logins.Add(1)
+		return &proto.LoggedIn{}, nil
+	}
+	if fault := state.Forbids(); fault != nil {
+		return nil, fault
+	}
+	err = try("C_Login", t.ctx.Login(t.anchor.handle, pkcs11.CKU_USER, q.PIN))
+	already := isCode(err, ckr.UserAlreadyLoggedIn)
+	if err != nil && !already {
+		return nil, err
+	}
+	t.logins.Add(1)
+	return &proto.LoggedIn{Already: already}, nil
 }
 
 // holdAnchor opens the anchor session if it is not open or was lost.
@@ -61,10 +82,12 @@ func (t *token) holdAnchor() error {
 		}
 		t.anchor.open = false
 	}
-	handle, err := t.ctx.OpenSession(t.slot, pkcs11.CKF_SERIAL_SESSION)
-	if err != nil {
-		return try("C_OpenSession", err)
-	}
-	t.anchor.handle, t.anchor.open = handle, true
-	return nil
+	return again(func() error {
+		handle, err := t.ctx.OpenSession(t.slot, pkcs11.CKF_SERIAL_SESSION)
+		if err != nil {
+			return try("C_OpenSession", err)
+		}
+		t.anchor.handle, t.anchor.open = handle, true
+		return nil
+	})
 }

@@ -27,12 +27,12 @@ func (t *token) sign(q *proto.Sign) ([]byte, error) {
 }
 
 func (t *token) signOne(s *session, key proto.Selector, p capgo.Payload) (capgo.Signature, error) {
-	handle, err := t.find(s, key)
-	if err != nil {
+	if _, err := t.find(s, key); err != nil {
 		return capgo.Signature{}, err
 	}
 	var entropy []byte
 	if p.Kind() == capgo.KindSession {
+		var err error
 		if entropy, err = t.entropy(s); err != nil {
 			return capgo.Signature{}, err
 		}
@@ -43,12 +43,9 @@ func (t *token) signOne(s *session, key proto.Selector, p capgo.Payload) (capgo.
 		return capgo.Signature{}, err
 	}
 	defer clear(material)
-	if err := try("C_SignInit", t.ctx.SignInit(s.handle, rsaPKCS(), handle)); err != nil {
-		return capgo.Signature{}, err
-	}
-	raw, err := t.ctx.Sign(s.handle, material)
+	raw, err := t.signRaw(s, key, material)
 	if err != nil {
-		return capgo.Signature{}, try("C_Sign", err)
+		return capgo.Signature{}, err
 	}
 	signature, err := capgo.NewSignature(raw)
 	if err != nil {

@@ -57,18 +57,13 @@ func matches(want, says proto.Token) bool {
 		(!want.HasSlotID || want.SlotID == says.SlotID)
 }
 
-// poolSize returns how many sessions to use beside the anchor.
-func poolSize(wanted int, tokenMax uint) (int, error) {
+// poolSize returns how many sessions to use beside the anchor, or 1 if there can be
+// none beside it.
+func poolSize(wanted int, tokenMax uint) int {
 	size := max(wanted, 1)
 	// CK_EFFECTIVELY_INFINITE is 0, CK_UNAVAILABLE_INFORMATION all ones.
 	if tokenMax == 0 || tokenMax == ^uint(0) {
-		return size, nil
+		return size
 	}
-	if tokenMax < 2 {
-		return 0, &proto.Fault{Kind: proto.KindTokenSessions, Count: int(tokenMax)}
-	}
-	if uint(size) > tokenMax-1 {
-		size = int(tokenMax - 1)
-	}
-	return size, nil
+	return int(min(uint(size), max(tokenMax-1, 1)))
 }

@@ -3,6 +3,7 @@ package child
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/pkcs11"
 
@@ -11,7 +12,7 @@ import (
 
 // token is the one token of this process.
 type token struct {
-	ctx      *pkcs11.Ctx
+	ctx      *module
 	slot     uint
 	says     proto.Token // what it says of itself
 	vendor   string
@@ -24,27 +25,34 @@ type token struct {
 	// handles invalid.
 	logins atomic.Uint64
 
-	anchor anchor
-	pool   pool
+	anchor     anchor
+	pool       pool
+	mechanisms mechanisms
+	confirmer  confirmer
 }
 
 // anchor is a session that is never used for anything, so that there is always
-// one: a token logs out when the last one is closed.
+// one: a token logs out when the last one is closed. Only where the token allows no
+// second session is it lent to the pool's one user.
 type anchor struct {
 	mu     sync.Mutex
 	handle pkcs11.SessionHandle
 	open   bool
 }
 
-// openToken loads the module, finds the token and logs in. On error the module is
-// left as it is: the parent ends a process that could not open.
+// openToken loads the module, finds the token and opens the anchor session. On error
+// the module is left as it is: the parent ends a process that could not open.
 func openToken(q *proto.Open) (*token, error) {
-	ctx, err := load(q.Module)
+	ctx, err := load(q.Module, q.InitArgs)
 	if err != nil {
 		return nil, err
 	}
 	t := &token{ctx: ctx}
-	if t.slot, err = findSlot(ctx, q.Token); err != nil {
+	err = again(func() (err error) {
+		t.slot, err = findSlot(ctx.Ctx, q.Token)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	info, err := ctx.GetTokenInfo(t.slot)
@@ -58,14 +66,10 @@ func openToken(q *proto.Open) (*token, error) {
 	if lib, err := ctx.GetInfo(); err == nil {
 		t.vendor = lib.ManufacturerID + " " + lib.LibraryDescription
 	}
-	if t.sessions, err = poolSize(q.Sessions, info.MaxSessionCount); err != nil {
-		return nil, err
-	}
-	if err := t.checkMechanism(); err != nil {
-		return nil, err
-	}
-	t.pool.fill(t.sessions)
-	if err := t.login(q.PIN); err != nil {
+	t.sessions = poolSize(q.Sessions, info.MaxSessionCount)
+	t.askMechanisms()
+	t.pool.fill(t.sessions, time.Now)
+	if err := t.holdAnchor(); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -75,26 +79,13 @@ func (t *token) opened() *proto.Opened {
 	return &proto.Opened{Token: t.says, Library: t.vendor, Sessions: t.sessions}
 }
 
-// checkMechanism fails if the token says that it cannot make raw PKCS#1 v1.5
-// signatures. A token that does not answer is given the benefit of the doubt.
-func (t *token) checkMechanism() error {
-	info, err := t.ctx.GetMechanismInfo(t.slot, rsaPKCS())
-	if err != nil {
-		const mechanismInvalid = 0x70
-		if isCode(try("C_GetMechanismInfo", err), mechanismInvalid) {
-			return &proto.Fault{Kind: proto.KindMechanism}
-		}
-		return nil
-	}
-	if info.Flags&pkcs11.CKF_SIGN == 0 {
-		return &proto.Fault{Kind: proto.KindMechanism}
-	}
-	return nil
-}
-
 // close ends everything. No call may be in the module.
 func (t *token) close() {
-	t.pool.drain(func(s *session) { t.closeSession(s) })
+	t.pool.drain(func(s *session) {
+		if !s.lent {
+			t.closeSession(s)
+		}
+	})
 	t.anchor.mu.Lock()
 	defer t.anchor.mu.Unlock()
 	if t.anchor.open {
@@ -104,8 +95,4 @@ func (t *token) close() {
 		_ = t.ctx.CloseSession(t.anchor.handle)
 	}
 	_ = t.ctx.Finalize()
-}
-
-func rsaPKCS() []*pkcs11.Mechanism {
-	return []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil)}
 }

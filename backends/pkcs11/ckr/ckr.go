@@ -13,17 +13,32 @@ type Code uint64
 
 // The codes that code outside the table speaks of.
 const (
-	OK                  Code = 0x000
-	PINIncorrect        Code = 0x0A0
-	PINInvalid          Code = 0x0A1
-	PINLenRange         Code = 0x0A2
-	PINLocked           Code = 0x0A4
-	SessionCount        Code = 0x0B1
-	TokenNotPresent     Code = 0x0E0
-	UserAlreadyLoggedIn Code = 0x100
-	UserNotLoggedIn     Code = 0x101
-	RandomNoRNG         Code = 0x121
-	FunctionUnsupported Code = 0x054
+	OK                    Code = 0x000
+	ArgumentsBad          Code = 0x007
+	DataInvalid           Code = 0x020
+	DataLenRange          Code = 0x021
+	FunctionUnsupported   Code = 0x054
+	MechanismInvalid      Code = 0x070
+	MechanismParamInvalid Code = 0x071
+	OperationActive       Code = 0x090
+	PINIncorrect          Code = 0x0A0
+	PINInvalid            Code = 0x0A1
+	PINLenRange           Code = 0x0A2
+	PINExpired            Code = 0x0A3
+	PINLocked             Code = 0x0A4
+	SessionClosed         Code = 0x0B0
+	SessionCount          Code = 0x0B1
+	SessionHandleInvalid  Code = 0x0B3
+	SessionReadOnlyExists Code = 0x0B7
+	TokenNotPresent       Code = 0x0E0
+	UserAlreadyLoggedIn   Code = 0x100
+	UserNotLoggedIn       Code = 0x101
+	UserPINNotInitialized Code = 0x102
+	UserTypeInvalid       Code = 0x103
+	UserAnotherLoggedIn   Code = 0x104
+	UserTooManyTypes      Code = 0x105
+	RandomNoRNG           Code = 0x121
+	NotInitialized        Code = 0x190
 )
 
 // Class is what to do about a failed call.
@@ -85,3 +100,7 @@ func (c Code) String() string {
 
 // Error makes a code an error.
 func (c Code) Error() string { return c.String() }
+
+// RefusesPIN reports whether the code, as the answer to a login, says that the token
+// did not take the PIN: this PIN is not to be tried again.
+func (c Code) RefusesPIN() bool { return PINIncorrect <= c && c <= PINLocked }

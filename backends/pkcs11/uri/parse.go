@@ -14,7 +14,11 @@ const (
 	maxObject = 255 // bytes of a label or id; tokens allow less
 	maxPath   = 1024
 
+	maxName = 64
+	maxArgs = 1024
+
 	credentialPrefix = "credential:"
+	commandPrefix    = "|"
 )
 
 // Parse reads a PKCS#11 URI.
@@ -42,8 +46,11 @@ func Parse(s string) (*URI, error) {
 	if u.Object == "" && u.ID == "" {
 		return nil, errors.New("names no key: give object= (the key's label) or id=")
 	}
-	if u.ModulePath == "" {
-		return nil, errors.New("has no module-path: add ?module-path= and the absolute path of the vendor's PKCS#11 library")
+	if u.ModulePath == "" && u.ModuleName == "" {
+		return nil, errors.New("has no module-path: add ?module-path= and the absolute path of the vendor's PKCS#11 library, or ?module-name=")
+	}
+	if u.ModulePath != "" && u.ModuleName != "" {
+		return nil, errors.New("has both module-path and module-name: give one of them")
 	}
 	return u, nil
 }
@@ -127,8 +134,12 @@ func (p parser) pathAttribute(name, value string) error {
 			return errors.New("is not \"private\": only a private key can sign")
 		}
 		return nil
-	case "module-path", "pin-source":
+	case "module-path", "module-name", "pin-source", "x-init-args":
 		return errors.New("is in the wrong place: it comes after the \"?\"")
+	case "library-manufacturer", "library-description", "library-version":
+		return errors.New("is not supported: module-path says which library it is; what the library says of itself is shown with the key")
+	case "slot-manufacturer", "slot-description":
+		return errors.New("is not supported: select the token by token, serial, manufacturer or model, which stay with it in another slot")
 	}
 	return errors.New("is not supported in front of the \"?\"; want token, serial, manufacturer, model, slot-id, object, id or type")
 }
@@ -138,11 +149,21 @@ func (p parser) queryAttribute(name, value string) error {
 	case "module-path":
 		return absolute(&p.u.ModulePath, value)
 	case "module-name":
-		return errors.New("is not supported: give module-path and the absolute path of the library")
+		return moduleName(&p.u.ModuleName, value)
 	case "pin-source":
 		return p.pinSource(value)
+	case "x-init-args":
+		if len(value) > maxArgs {
+			return fmt.Errorf("has %d bytes, want at most %d", len(value), maxArgs)
+		}
+		if strings.IndexByte(value, 0) >= 0 {
+			return errors.New("has a zero byte")
+		}
+		return text(&p.u.InitArgs, value, maxArgs)
+	case "token", "manufacturer", "serial", "model", "object", "id", "slot-id", "type":
+		return errors.New("is in the wrong place: it comes in front of the \"?\"")
 	}
-	return errors.New("is not supported after the \"?\"; want module-path or pin-source")
+	return errors.New("is not supported after the \"?\"; want module-path, module-name, pin-source or x-init-args")
 }
 
 func (p parser) pinSource(value string) error {
@@ -153,8 +174,13 @@ func (p parser) pinSource(value string) error {
 		p.u.PIN.Credential = name
 		return nil
 	}
-	if strings.HasPrefix(value, "|") {
-		return errors.New("is a command: only files and credentials are read")
+	// RFC 7512, section 2.4: "|" and a command. It is a program's path and no more:
+	// there is no shell to give a line to.
+	if program, ok := strings.CutPrefix(value, commandPrefix); ok {
+		if err := absolute(&p.u.PIN.Command, program); err != nil {
+			return fmt.Errorf("is not a program after the \"|\": %w; arguments are not supported, write a script", err)
+		}
+		return nil
 	}
 	if path, ok := strings.CutPrefix(value, "file:"); ok {
 		if host, ok := strings.CutPrefix(path, "//"); ok {
@@ -166,6 +192,22 @@ func (p parser) pinSource(value string) error {
 		value = path
 	}
 	return absolute(&p.u.PIN.Path, value)
+}
+
+// moduleName takes the name of a module: part of a file's name, and no way out of its
+// directory.
+func moduleName(dst *string, value string) error {
+	if len(value) > maxName {
+		return fmt.Errorf("has %d bytes, want at most %d", len(value), maxName)
+	}
+	for i := range len(value) {
+		c := value[i]
+		if !unreserved(c) && c != '+' || c == '~' || c == '.' && i == 0 {
+			return errors.New("is not the name of a module: want letters, digits, \"-\", \"_\", \"+\" and \".\", such as softhsm2 for libsofthsm2.so")
+		}
+	}
+	*dst = value
+	return nil
 }
 
 func isCredential(s string) bool {

@@ -1,11 +1,21 @@
 // Package uri reads the PKCS#11 URIs (RFC 7512) that name a private key in a
 // configuration.
 //
-// It reads a strict subset: the attributes that select a token and a private
-// key in it, the module and where the PIN is read from. Its invariant is that
-// nothing in a URI is ever ignored: an attribute that is unknown, given twice,
-// empty or too long is an error that names it, and a PIN inside the URI is
-// refused without being repeated in the message.
+// It reads a strict subset, of which this is the whole:
+//
+//	pkcs11:token=...;serial=...;manufacturer=...;model=...;slot-id=...
+//	      ;object=...;id=...;type=private
+//	      ?module-path=/... or module-name=...
+//	      &pin-source=/path, file:/path, credential:NAME or |/program
+//	      &x-init-args=...
+//
+// Attributes may come in any order before the "?" and after it. Only object or id,
+// and one of the two that name the module, must be there. x-init-args is a vendor
+// attribute (section 2.3) of this program.
+//
+// Its invariant is that nothing in a URI is ever ignored: an attribute that is
+// unknown, given twice, empty or too long is an error that names it, and a PIN
+// inside the URI is refused without being repeated in the message.
 package uri
 
 import (
@@ -22,8 +32,14 @@ type URI struct {
 	// Object is CKA_LABEL, ID is CKA_ID, as raw bytes. At least one is set.
 	Object string
 	ID     string
-	// ModulePath is the absolute path of the vendor's shared object.
+	// ModulePath is the absolute path of the vendor's shared object. Either it or
+	// ModuleName is set.
 	ModulePath string
+	// ModuleName is the name of a module that stands in one of the system's
+	// directories for modules, without "lib" and ".so".
+	ModuleName string
+	// InitArgs is what C_Initialize is given, for modules that want it; or "".
+	InitArgs string
 	// PIN says where the PIN is read from; zero: the token needs no login.
 	PIN PINSource
 }
@@ -39,11 +55,13 @@ type Token struct {
 	HasSlotID bool
 }
 
-// PINSource is where a PIN is read from: an absolute path, or the name of a
-// systemd credential. At most one is set.
+// PINSource is where a PIN is read from: an absolute path, the name of a systemd
+// credential, or the absolute path of a program that prints it. At most one is
+// set.
 type PINSource struct {
 	Path       string
 	Credential string
+	Command    string
 }
 
 // IsZero reports whether there is no PIN to read.
@@ -51,8 +69,11 @@ func (p PINSource) IsZero() bool { return p == PINSource{} }
 
 // String returns the source in the form of the pin-source attribute.
 func (p PINSource) String() string {
-	if p.Credential != "" {
+	switch {
+	case p.Credential != "":
 		return credentialPrefix + p.Credential
+	case p.Command != "":
+		return commandPrefix + p.Command
 	}
 	return p.Path
 }
@@ -96,9 +117,18 @@ func (u *URI) String() string {
 		path = append(path, t)
 	}
 	path = append(path, KeyName(u.Object, u.ID), "type=private")
-	s := Scheme + strings.Join(path, ";") + "?module-path=" + escape(u.ModulePath, queryExtra)
-	if !u.PIN.IsZero() {
-		s += "&pin-source=" + escape(u.PIN.String(), queryExtra)
+	s := Scheme + strings.Join(path, ";")
+	separator := "?"
+	for _, a := range []struct{ name, value string }{
+		{"module-path", u.ModulePath},
+		{"module-name", u.ModuleName},
+		{"x-init-args", u.InitArgs},
+		{"pin-source", u.PIN.String()},
+	} {
+		if a.value != "" {
+			s += separator + a.name + "=" + escape(a.value, queryExtra)
+			separator = "&"
+		}
 	}
 	return s
 }

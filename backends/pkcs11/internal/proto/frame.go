@@ -7,10 +7,11 @@
 // many.
 //
 // Two invariants. Nothing that is to be signed crosses here but the binary form of
-// a [capgo.Payload]: there is no message that carries other bytes to a key. And
-// neither side believes the other: every length is checked before it is used,
-// and what is not understood ends the conversation. The daemon counts on that:
-// a vendor's code runs in the child and may do anything.
+// a [capgo.Payload] and, to the log's key, an [audit.CheckpointText]: there is no
+// message that carries other bytes to a key. And neither side believes the other:
+// every length is checked before it is used, and what is not understood ends the
+// conversation. The daemon counts on that: a vendor's code runs in the child and
+// may do anything.
 package proto
 
 import (
@@ -36,9 +37,22 @@ type Op byte
 const (
 	OpPing    Op = 1 // empty body; answered with an empty result
 	OpOpen    Op = 2 // [Open]; answered with [Opened]
-	OpLogin   Op = 3 // [Login]; answered with an empty result
+	OpLogin   Op = 3 // [Login]; answered with [LoggedIn]
 	OpInspect Op = 4 // [Inspect]; answered with [Inspected]
 	OpSign    Op = 5 // [Sign]; answered with the signatures, end to end
+
+	OpLoginState Op = 6 // empty body; answered with [LoginState]
+	OpConfirm    Op = 7 // [Confirm]; answered with an empty result
+
+	OpSurvey    Op = 16 // [Survey]; answered with [Surveyed]
+	OpGenerate  Op = 17 // [NewKey]; answered with [Made]
+	OpWrapping  Op = 18 // [BeginImport]; answered with [Wrapping]
+	OpUnwrapKEK Op = 19 // [UnwrapKEK]; answered with null
+	OpUnwrapKey Op = 20 // [UnwrapKey]; answered with [Made]
+	OpSettle    Op = 21 // [Settle]; answered with null
+
+	OpCheckpoint Op = 24 // [Checkpoint]; answered with the 64 bytes of the signature
+	OpLogKey     Op = 25 // [LogKey]; answered with the 32 bytes of the public key
 
 	OpResult Op = 0x80
 	OpFault  Op = 0x81 // [Fault]

@@ -21,18 +21,44 @@ type Token struct {
 	HasSlotID    bool   `json:"has_slot_id,omitempty"`
 }
 
-// Open has the child load the module, find the one token and log in. It must be
-// the first question and cannot be asked twice.
+// Open has the child load the module and find the one token. It must be the first
+// question and cannot be asked twice. Nobody is logged in by it.
 type Open struct {
 	Module   string `json:"module"`
+	InitArgs string `json:"init_args,omitempty"` // for C_Initialize; none: a null pointer
 	Token    Token  `json:"token"`
 	Sessions int    `json:"sessions"` // at most so many at once, from 1
-	Login
 }
 
-// Login has the child log in (again). An empty PIN: the token needs none.
+// LoginState is what the token's flags say about logging in (PKCS#11 v3.0, section
+// 3.2, CK_TOKEN_INFO), asked anew each time. The token was reached a moment before:
+// whether it can be is not found out with a PIN.
+type LoginState struct {
+	Required bool `json:"required"`
+	Pad      bool `json:"pad"`   // the token has a keypad of its own
+	Unset    bool `json:"unset"` // the user's PIN was never set
+	CountLow bool `json:"count_low"`
+	FinalTry bool `json:"final_try"`
+	Locked   bool `json:"locked"`
+}
+
+// Login has the child log in (again), with at most one attempt.
 type Login struct {
+	// PIN is empty if the token needs none, or if it is typed on the Pad.
 	PIN []byte `json:"pin,omitempty"`
+	Pad bool   `json:"pad,omitempty"`
+}
+
+// LoggedIn is the answer to a Login.
+type LoggedIn struct {
+	// Already: the token was logged in, and whether the PIN is right is not known.
+	Already bool `json:"already"`
+}
+
+// Confirm gives the child the PIN for keys that want it for each use. The child
+// keeps it until the token refuses it.
+type Confirm struct {
+	PIN []byte `json:"pin"`
 }
 
 // Opened is what the child found.
@@ -73,17 +99,15 @@ const (
 	KindModuleBad      Kind = "module-bad"      // it is no PKCS#11 module; see Detail
 	KindTokenMissing   Kind = "token-missing"   // no token matches; Found has the labels of those there
 	KindTokenAmbiguous Kind = "token-ambiguous" // Count tokens match; Found has their labels
-	KindTokenSessions  Kind = "token-sessions"  // the token allows Count sessions, too few
-	KindMechanism      Kind = "mechanism"       // the token has no CKM_RSA_PKCS for signing
+	KindMechanism      Kind = "mechanism"       // neither of the two mechanisms works; see Detail
 	KindPINNeeded      Kind = "pin-needed"      // the token wants a login and no PIN was given
-	KindPINPad         Kind = "pin-pad"         // the PIN can only be typed on the token
 	KindPINUnset       Kind = "pin-unset"       // the token's user PIN was never set
 	KindPINFinalTry    Kind = "pin-final-try"   // one more wrong PIN would lock the token
 	KindPINLocked      Kind = "pin-locked"      // the token has locked the PIN
 	KindKeyMissing     Kind = "key-missing"     // no private key matches
 	KindKeyAmbiguous   Kind = "key-ambiguous"   // at least Count private keys match
 	KindKeyUnfit       Kind = "key-unfit"       // a key that devices do not accept; see Detail
-	KindKeyConfirm     Kind = "key-confirm"     // the key wants the PIN for each use
+	KindKeyConfirm     Kind = "key-confirm"     // the key wants the PIN for each use: ask with [Confirm]
 	KindProtocol       Kind = "protocol"        // the question makes no sense; see Detail
 )
 
