@@ -77,7 +77,7 @@ func jsonName(e *json.SemanticError) string {
 func submission(in *wire.Submit) (signer.Submission, error) {
 	out := signer.Submission{
 		AppID: in.AppID, Channel: in.Channel, Version: in.Version,
-		Format: capgo.FormatHex, Labels: in.Labels,
+		Format: capgo.FormatHex, Labels: in.Labels, Key: in.Key,
 	}
 	if in.ChecksumFormat != "" {
 		out.Format = capgo.ChecksumFormat(in.ChecksumFormat)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"time"
@@ -38,15 +39,26 @@ func (s *Server) key(w http.ResponseWriter, r *http.Request) error {
 
 func wireKey(k signer.KeyStatus) wire.Key {
 	out := wire.Key{
-		Name: k.Name, URI: k.URI, Apps: k.Apps,
+		Name: k.Name, URI: k.At[0].URI, Apps: k.Apps, OnlyOnRequest: k.OnlyOnRequest,
 		KeyID: k.Pin.KeyID(), Fingerprint: k.Pin.Fingerprint(), PublicKey: k.Pin.PEM(),
 		CustodyDemand: string(k.Demand), Custody: custody(k.Custody),
 		State: string(k.State), Detail: k.Detail, WaitingInQueue: k.Waiting,
 	}
-	if !k.Checked.IsZero() {
-		out.LastCheckedAt = k.Checked.UTC().Format(time.RFC3339)
+	out.LastCheckedAt = timeOrNone(k.Checked)
+	for _, r := range k.At {
+		out.Replicas = append(out.Replicas, wire.Replica{
+			URI: r.URI, State: string(r.State), Detail: r.Detail, InUse: r.InUse,
+			Custody: custody(r.Custody), LastCheckedAt: timeOrNone(r.Checked),
+		})
 	}
 	return out
+}
+
+func timeOrNone(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // status is GET /v1/status. It answers 200 also when a part is not well: the
@@ -67,7 +79,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 		out.Parts = append(out.Parts, wire.Part{Name: p.Name, State: p.State, Detail: p.Detail})
 	}
 	tree, err := s.tree(r)
-	if err != nil {
+	if err != nil && !errors.Is(err, signer.ErrLogKey) {
 		return err
 	}
 	out.LogSize = tree.N

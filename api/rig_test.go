@@ -87,8 +87,9 @@ func newRig(t *testing.T, config api.Config) *rig {
 	r.core, err = signer.New(signer.Config{
 		Policy: rules, MaxFiles: 50, SigningTimeout: time.Minute, Version: "test",
 		Keys: []signer.KeyConfig{{
-			Name: "acme-shop", URI: "file:key.pem", Apps: []string{"com.acme.shop"}, Pin: r.public,
-			Demand: signer.Software, Key: file.Open(keyFile), Concurrency: 2, Queue: 100,
+			Name: "acme-shop", Apps: []string{"com.acme.shop"}, Pin: r.public,
+			Demand: signer.Software, Concurrency: 2, Queue: 100,
+			Replicas: []signer.Replica{{URI: "file:key.pem", Key: file.Open(keyFile)}},
 		}},
 	}, st, realClock{}, log)
 	if err != nil {

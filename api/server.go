@@ -36,6 +36,7 @@ type Core interface {
 	Wait(ctx context.Context, id string) (*signer.Request, error)
 	Request(ctx context.Context, id string) (*signer.Request, error)
 	Requests(ctx context.Context, f signer.Filter) ([]*signer.Request, error)
+	Progress(id string) (done, of int)
 	Cancel(ctx context.Context, id string, who policy.Identity) (*signer.Request, error)
 	Receipt(ctx context.Context, r *signer.Request) (*audit.Receipt, error)
 	ReceiptAt(ctx context.Context, index int64) (*audit.Receipt, error)

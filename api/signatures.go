@@ -155,6 +155,11 @@ func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status i
 			out.PublicKey = k.Pin.PEM()
 		}
 	}
+	if !req.State.Final() {
+		if signed, total := s.core.Progress(req.ID); total > 0 {
+			out.Progress = &wire.Progress{Signed: signed, Total: total}
+		}
+	}
 	if res := req.Result; res != nil {
 		out.Checksum = res.Checksum.Checksum(req.Submission.Format)
 		if p, ok := peerFrom(r.Context()); ok && (p.uid == req.Requester.UID || p.uid == 0) {

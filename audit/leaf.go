@@ -37,6 +37,7 @@ const (
 	LeafReleased    LeafType = "released"    // an operator ended a quarantine
 	LeafPolicy      LeafType = "policy"      // another policy came into force
 	LeafClock       LeafType = "clock"       // an operator accepted that time begins again earlier
+	LeafKey         LeafType = "key"         // an operator made, imported, checked, disabled ... a key
 )
 
 // Leaf is one entry of the log: one line of JSON, in the order of these fields.
@@ -61,6 +62,8 @@ type Leaf struct {
 	Key            string `json:"key,omitempty"`
 	KeyFingerprint string `json:"key_fingerprint,omitempty"` // SHA-256 of the public key
 	Custody        any    `json:"custody,omitempty"`
+	// Operation is what was done to Key, of a [LeafKey].
+	Operation *KeyOperation `json:"operation,omitempty"`
 
 	// Of a signed request: SHA-256 of the checksum signature, of the wrapped
 	// session key (both as raw 256 bytes) and of all file signatures in order.

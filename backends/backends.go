@@ -45,6 +45,10 @@ type Options struct {
 	ChildCommand []string
 	// CredentialsDir is $CREDENTIALS_DIRECTORY, or "" without one.
 	CredentialsDir string
+	// PINRecords is the folder, as an absolute path, in which attempts to log in to
+	// tokens are recorded, the same for every process of this configuration. Its
+	// parent must be there. Without it they are kept in memory.
+	PINRecords string
 	// VaultAddress is $VAULT_ADDR, for keys in Vault whose URI has no address.
 	VaultAddress string
 	// KMSOptions connect to a Cloud KMS that is not Google's, in tests; see
@@ -52,27 +56,28 @@ type Options struct {
 	KMSOptions []option.ClientOption
 }
 
-// Set is the keys of one daemon.
+// Set is what one daemon has open in its backends.
 type Set struct {
 	options Options
 
 	mu      sync.Mutex
 	closed  bool
-	keys    map[*key]struct{}
+	leases  map[*lease]struct{}
 	modules map[token]*module
 }
 
 // token identifies what one child process serves.
 type token struct {
-	modulePath string
-	token      uri.Token
-	pin        uri.PINSource
+	modulePath, moduleName, initArgs string
+
+	token uri.Token
+	pin   uri.PINSource
 }
 
-// module is a child process and how many keys use it.
+// module is a child process and how many use it.
 type module struct {
 	*pkcs11.Module
-	keys int
+	users int
 }
 
 // NewSet returns a Set without keys.
@@ -80,8 +85,10 @@ func NewSet(options Options) *Set {
 	if options.Logger == nil {
 		options.Logger = zap.NewNop()
 	}
-	return &Set{options: options, keys: map[*key]struct{}{}, modules: map[token]*module{}}
+	return &Set{options: options, leases: map[*lease]struct{}{}, modules: map[token]*module{}}
 }
+
+var errClosed = errors.New("the key backends are closed")
 
 // Open returns the key that spec describes. It fails only if the URI is wrong, as
 // [CheckURI] would, or the Set was closed.
@@ -93,49 +100,63 @@ func (s *Set) Open(spec Spec) (signer.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, fmt.Errorf("key %q: the key backends are closed", spec.Name)
+		return nil, fmt.Errorf("key %q: %w", spec.Name, errClosed)
 	}
-	k := &key{set: s}
+	var k signer.Key
+	var t token
 	switch {
 	case where.pkcs11 != nil:
-		u := where.pkcs11
-		if len(s.options.ChildCommand) == 0 {
-			return nil, fmt.Errorf("key %q: no command was given to run PKCS#11 modules with", spec.Name)
+		var m *module
+		if m, t, err = s.module(where.pkcs11); err != nil {
+			return nil, fmt.Errorf("key %q: %w", spec.Name, err)
 		}
-		k.token = token{u.ModulePath, u.Token, u.PIN}
-		m := s.module(k.token)
-		m.keys++
-		k.Key = m.Key(pkcs11.KeyOptions{Object: u.Object, ID: u.ID, Timeout: spec.Timeout, MaxSessions: spec.MaxSessions})
+		k = m.Key(pkcs11.KeyOptions{
+			Object: where.pkcs11.Object, ID: where.pkcs11.ID, Timeout: spec.Timeout, MaxSessions: spec.MaxSessions,
+		})
 	case where.vault != nil:
-		k.Key = vault.Open(vault.Config{
-			URI:            where.vault,
-			DefaultAddress: s.options.VaultAddress,
-			CredentialsDir: s.options.CredentialsDir,
-			Timeout:        spec.Timeout,
-			Logger:         s.options.Logger,
-		})
+		k = vault.Open(s.vaultConfig(where.vault, spec.Timeout))
 	case where.gcpkms != nil:
-		k.Key = gcpkms.Open(gcpkms.Options{
-			URI:           where.gcpkms,
-			Timeout:       spec.Timeout,
-			MaxInFlight:   spec.MaxSessions,
-			Logger:        s.options.Logger.With(zap.String("key", spec.Name)),
-			ClientOptions: s.options.KMSOptions,
-		})
+		k = gcpkms.Open(s.kmsOptions(where.gcpkms, spec))
 	default:
-		k.Key = file.Open(where.path)
+		k = file.Open(where.path)
 	}
-	s.keys[k] = struct{}{}
-	return k, nil
+	return opened(k, s.lend(t, k.Close)), nil
 }
 
-// module returns the module for a token, which is new if no key uses it yet. The
-// caller holds mu.
-func (s *Set) module(t token) *module {
+func (s *Set) vaultConfig(u *vault.URI, timeout time.Duration) vault.Config {
+	return vault.Config{
+		URI:            u,
+		DefaultAddress: s.options.VaultAddress,
+		CredentialsDir: s.options.CredentialsDir,
+		Timeout:        timeout,
+		Logger:         s.options.Logger,
+	}
+}
+
+func (s *Set) kmsOptions(u *gcpkms.URI, spec Spec) gcpkms.Options {
+	return gcpkms.Options{
+		URI:           u,
+		Timeout:       spec.Timeout,
+		MaxInFlight:   spec.MaxSessions,
+		Logger:        s.options.Logger.With(zap.String("key", spec.Name)),
+		ClientOptions: s.options.KMSOptions,
+	}
+}
+
+// module returns the module of a token, which is new if nobody uses it yet, with
+// one user more. The caller holds mu.
+func (s *Set) module(u *uri.URI) (*module, token, error) {
+	if len(s.options.ChildCommand) == 0 {
+		return nil, token{}, errors.New("no command was given to run PKCS#11 modules with")
+	}
+	t := token{u.ModulePath, u.ModuleName, u.InitArgs, u.Token, u.PIN}
 	m, ok := s.modules[t]
 	if !ok {
 		m = &module{Module: pkcs11.NewModule(pkcs11.Config{
 			ModulePath:     t.modulePath,
+			ModuleName:     t.moduleName,
+			InitArgs:       t.initArgs,
+			PINRecords:     s.options.PINRecords,
 			Token:          t.token,
 			PIN:            t.pin,
 			CredentialsDir: s.options.CredentialsDir,
@@ -144,56 +165,40 @@ func (s *Set) module(t token) *module {
 		})}
 		s.modules[t] = m
 	}
-	return m
+	m.users++
+	return m, t, nil
 }
 
-// Close closes every key that is still open, waiting for calls in flight, and ends
+// Close closes everything that is still open, waiting for calls in flight, and ends
 // the child processes. It may be called again.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	var open []*key
-	for k := range s.keys {
-		open = append(open, k)
+	var open []*lease
+	for l := range s.leases {
+		open = append(open, l)
 	}
 	s.mu.Unlock()
 	var errs []error
-	for _, k := range open {
-		errs = append(errs, k.Close())
+	for _, l := range open {
+		errs = append(errs, l.close())
 	}
 	return errors.Join(errs...)
 }
 
-// key is a key that gives its part of the module back when it is closed.
-type key struct {
-	signer.Key
-	set   *Set
-	token token // zero for a backend that shares nothing
-	once  sync.Once
-	err   error
-}
-
-// Close implements [signer.Key].
-func (k *key) Close() error {
-	k.once.Do(func() {
-		k.err = errors.Join(k.Key.Close(), k.set.release(k))
-	})
-	return k.err
-}
-
-// release forgets a key, and ends its module if that was the last key of it.
-func (s *Set) release(k *key) error {
+// release forgets what was closed, and ends its module if it was the last to use it.
+func (s *Set) release(l *lease) error {
 	s.mu.Lock()
-	delete(s.keys, k)
-	m, ok := s.modules[k.token]
+	delete(s.leases, l)
+	m, ok := s.modules[l.token]
 	if !ok {
 		s.mu.Unlock()
 		return nil
 	}
-	m.keys--
-	last := m.keys == 0
+	m.users--
+	last := m.users == 0
 	if last {
-		delete(s.modules, k.token)
+		delete(s.modules, l.token)
 	}
 	s.mu.Unlock()
 	if !last {

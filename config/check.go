@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
@@ -34,19 +37,60 @@ func check(r *report, c *Config, checkURI func(string) error) {
 			r.errorf("log.origin", "%v", err)
 		}
 	}
+	checkLogKey(r, c, checkURI)
 	byName, byApp := make(map[string]string), make(map[string]string)
 	software := false
 	for i := range c.Keys {
 		path := fmt.Sprintf("keys[%d]", i)
 		key := &c.Keys[i]
 		checkKeyName(r, path+".name", key.Name, byName)
-		checkApps(r, path+".apps", key.Apps, byApp)
+		checkApps(r, path+".apps", key, byApp)
 		checkKeyURI(r, path+".uri", key.URI, checkURI)
+		for j, uri := range key.Replicas {
+			at := fmt.Sprintf("%s.replicas[%d]", path, j)
+			checkKeyURI(r, at, uri, checkURI)
+			if first := slices.Index(key.URIs(), uri); first <= j && r.ok(at) {
+				r.errorf(at, "found the same place a second time; want another that has the same private key")
+			}
+		}
 		checkCustody(r, path, key, c.AllowSoftwareKeys)
 		software = software || key.isSoftware()
 	}
 	if c.AllowSoftwareKeys && !software && len(c.Keys) > 0 {
 		r.warnf("allow_software_keys", "found true, but no key is a file; set it to false so that none becomes one unnoticed")
+	}
+}
+
+// checkLogKey holds log.uri and log.public_key against each other: one is of no
+// use without the other.
+func checkLogKey(r *report, c *Config, checkURI func(string) error) {
+	if !r.ok("log") || !r.ok("log.uri") || !r.ok("log.public_key") {
+		return
+	}
+	const want = "want the verifier key of the log, one line as \"bundlesignd key create --log\" prints it"
+	switch {
+	case c.Log.URI == "" && c.Log.PublicKey != "":
+		r.errorf("log.public_key", "found a pin without log.uri, want both or neither: the key in a file is its own pin")
+	case c.Log.URI == "":
+		return
+	case strings.HasPrefix(c.Log.URI, fileScheme):
+		r.errorf("log.uri", "found a file, which is named by log.key: want the URI of a key in a backend")
+	case r.written("log.key"):
+		r.errorf("log.key", "found a key in a file beside log.uri, want one of them")
+	case c.Log.PublicKey == "":
+		r.errorf("log.public_key", "missing beside log.uri, %s", want)
+	default:
+		checkKeyURI(r, "log.uri", c.Log.URI, checkURI)
+		v, err := note.NewVerifier(c.Log.PublicKey)
+		if err != nil {
+			r.errorf("log.public_key", "found no verifier key (ORIGIN+HASH+KEY), %s", want)
+			return
+		}
+		if v.Name() != c.Log.Origin {
+			r.errorf("log.public_key", "found the key of log %s, want that of log.origin, %q", quote(v.Name()), c.Log.Origin)
+			return
+		}
+		c.Log.VerifierKey = c.Log.PublicKey
 	}
 }
 
@@ -75,7 +119,8 @@ func checkKeyName(r *report, path, name string, seen map[string]string) {
 	seen[name] = path
 }
 
-func checkApps(r *report, path string, apps []string, seen map[string]string) {
+func checkApps(r *report, path string, key *Key, seen map[string]string) {
+	apps := key.Apps
 	for j, app := range apps {
 		at := fmt.Sprintf("%s[%d]", path, j)
 		if !r.ok(at) {
@@ -89,8 +134,15 @@ func checkApps(r *report, path string, apps []string, seen map[string]string) {
 			r.errorf(at, "%v%s", err, hint)
 			continue
 		}
+		if slices.Contains(apps[:j], app) {
+			r.errorf(at, "found %s, which %s has already; want it once", quote(app), path)
+			continue
+		}
+		if key.OnlyOnRequest {
+			continue
+		}
 		if first, dup := seen[app]; dup {
-			r.errorf(at, "found %s, which %s has already; one key signs for an app", quote(app), first)
+			r.errorf(at, "found %s, which %s has already; one key signs for an app, and others beside it need only_on_request: true", quote(app), first)
 			continue
 		}
 		seen[app] = at

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // key is one entry of keys with the given fields in place of good ones.
@@ -15,6 +17,10 @@ func key(name, uri, app, rest string) string {
 
 func TestMeaning(t *testing.T) {
 	const log, hsm = "log: {origin: example.com/log}\n", "'pkcs11:object=k'"
+	logPin, err := note.NewEd25519VerifierKey("example.com/log", make(ed25519.PublicKey, ed25519.PublicKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		text string
 		want []string
@@ -42,14 +48,52 @@ func TestMeaning(t *testing.T) {
 		"apps": {
 			"keys:\n" + key("a", hsm, "a.b, a.b", "") + key("b", hsm, `a.b, a/b.c, "a.*"`, "") + key("c", hsm, "", "") + log,
 			[]string{
-				`config.yaml:5:17: keys[0].apps[1]: found "a.b", which keys[0].apps[0] has already; one key signs for an app`,
-				`config.yaml:9:12: keys[1].apps[0]: found "a.b", which keys[0].apps[0] has already; one key signs for an app`,
+				`config.yaml:5:17: keys[0].apps[1]: found "a.b", which keys[0].apps has already; want it once`,
+				`config.yaml:9:12: keys[1].apps[0]: found "a.b", which keys[0].apps[0] has already; one key signs for an app, and others beside it need only_on_request: true`,
 				`config.yaml:9:17: keys[1].apps[1]: found "a/b.c", in which '/' is not a letter, digit, dot, hyphen or underscore; want an app id in reverse-DNS form such as com.acme.shop`,
 				`config.yaml:9:24: keys[1].apps[2]: found "a.*", in which '*' is not a letter, digit, dot, hyphen or underscore; want an app id in reverse-DNS form such as com.acme.shop; a key signs for apps named in full, patterns are for the policy`,
 				`config.yaml:13:11: keys[2].apps: found 0 entries, want 1 to 100`,
 				`config.yaml:5:11: warning: keys[0].apps: found 2 apps; a signature does not say which app it was made for, so what is signed for one is good for all of them: a key of its own for each app is better`,
 				`config.yaml:9:11: warning: keys[1].apps: found 3 apps; a signature does not say which app it was made for, so what is signed for one is good for all of them: a key of its own for each app is better`,
 			},
+		},
+		"an old and a new key side by side": {
+			"keys:\n" + key("old", hsm, "a.b", "") + key("new", "'pkcs11:object=k2'", "a.b", "    only_on_request: true\n") + log, nil,
+		},
+		"replicas": {
+			"keys:\n" + key("a", hsm, "a.b", "    replicas: ['pkcs11:token=2;object=k', 'pkcs11:object=k', 'pkcs11:token=2;object=k', k]\n") + log,
+			[]string{
+				`config.yaml:6:43: keys[0].replicas[1]: found the same place a second time; want another that has the same private key`,
+				`config.yaml:6:62: keys[0].replicas[2]: found the same place a second time; want another that has the same private key`,
+				`config.yaml:6:89: keys[0].replicas[3]: found no scheme in lower case, want a URI that begins with one, such as "pkcs11:" or "file:"`,
+			},
+		},
+		"log key in a backend": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, uri: 'pkcs11:object=log', public_key: '" + logPin + "'}\n", nil,
+		},
+		"log key in a backend without its pin": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, uri: 'pkcs11:object=log'}\n",
+			[]string{`config.yaml:6:7: log.public_key: missing beside log.uri, want the verifier key of the log, one line as "bundlesignd key create --log" prints it`},
+		},
+		"pin of another log": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/other, uri: 'pkcs11:object=log', public_key: '" + logPin + "'}\n",
+			[]string{`config.yaml:6:72: log.public_key: found the key of log "example.com/log", want that of log.origin, "example.com/other"`},
+		},
+		"pin that is none": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, uri: 'pkcs11:object=log', public_key: 'PRIVATE+KEY+x'}\n",
+			[]string{`config.yaml:6:70: log.public_key: found no verifier key (ORIGIN+HASH+KEY), want the verifier key of the log, one line as "bundlesignd key create --log" prints it`},
+		},
+		"pin of a key in a file": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, public_key: '" + logPin + "'}\n",
+			[]string{`config.yaml:6:44: log.public_key: found a pin without log.uri, want both or neither: the key in a file is its own pin`},
+		},
+		"log key in two places": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, key: log.key, uri: 'pkcs11:object=log', public_key: '" + logPin + "'}\n",
+			[]string{`config.yaml:6:37: log.key: found a key in a file beside log.uri, want one of them`},
+		},
+		"log uri of a file": {
+			"keys:\n" + key("a", hsm, "a.b", "") + "log: {origin: example.com/log, uri: 'file:log.key'}\n",
+			[]string{`config.yaml:6:37: log.uri: found a file, which is named by log.key: want the URI of a key in a backend`},
 		},
 		"software keys refused": {
 			"keys:\n" + key("a", "file:a.pem", "a.b", "") + key("b", "file:b.pem", "a.c", "    custody: never-extractable\n") + log,

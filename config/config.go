@@ -33,7 +33,7 @@ type Config struct {
 	// a daemon with such a key does not start.
 	AllowSoftwareKeys bool `yaml:"allow_software_keys"`
 
-	// The private keys, one for each app.
+	// The private keys.
 	Keys []Key `yaml:"keys" need:"required" range:"1..256"`
 
 	// The transparency log: every decision and every use of a key is an entry in
@@ -88,10 +88,20 @@ type Key struct {
 	// exponent 65537). Every signature is checked against it.
 	PublicKeyPath string `yaml:"public_key" need:"required" kind:"path"`
 
+	// Where the same private key is besides, in the order in which the places are
+	// to be used while those before them cannot be: a second token, region or
+	// server. Each must show the same public key and prove the same custody.
+	Replicas []string `yaml:"replicas" kind:"uri" range:"0..7" example:"['pkcs11:token=spare;object=acme-shop?module-path=/usr/lib/vendor.so&pin-source=/etc/bundlesignd/pin']"`
+
 	// The ids of the apps whose updates the key signs, in full. A signature does
 	// not say which app it was made for, so a key belongs to one app: more than
 	// one is a warning.
 	Apps []string `yaml:"apps" need:"required" range:"1..100"`
+
+	// Whether the key signs only for requests that name it ("bundlesign sign
+	// --key NAME"). So two keys can stand side by side for one app while its users
+	// move from the old to the new: all but one of them need this.
+	OnlyOnRequest bool `yaml:"only_on_request"`
 
 	// The least that the key's backend must prove, or the key is not used.
 	// "software": nothing. "non-extractable": the backend holds the key and does
@@ -118,12 +128,27 @@ type Log struct {
 	Origin string `yaml:"origin" need:"required"`
 
 	// The Ed25519 key that signs checkpoints, as "bundlesignd init" makes it: a
-	// file that only the daemon and root can read.
+	// file that only the daemon and root can read. Not used if there is a uri.
 	KeyPath string `yaml:"key" kind:"path"`
 
-	// Signer is the key in KeyPath, named Origin; [Load] sets it.
+	// Where that key is if it is in a backend, as for the keys of apps. A token
+	// needs CKM_EDDSA, Vault a key of type ed25519, Cloud KMS one of algorithm
+	// EC_SIGN_ED25519. While it cannot be used, nothing is signed at all.
+	URI string `yaml:"uri" kind:"uri"`
+
+	// The pin, with a uri: the verifier key of the log, one line, such as
+	// "bundlesignd key create --log" prints it. A checkpoint that does not verify
+	// with it is not used.
+	PublicKey string `yaml:"public_key"`
+
+	// How long the backend may take to sign a checkpoint; for a file it has no
+	// effect.
+	Timeout time.Duration `yaml:"timeout" range:"100ms..1m"`
+
+	// Signer is the key in KeyPath, named Origin; [Load] sets it, unless there is
+	// a URI.
 	Signer note.Signer `yaml:"-"`
-	// VerifierKey is Signer's public half, in the form of [note.NewVerifier].
+	// VerifierKey is the public half, in the form of [note.NewVerifier].
 	VerifierKey string `yaml:"-"`
 }
 
@@ -165,7 +190,7 @@ func Default() *Config {
 		StateDir:   "/var/lib/bundlesignd",
 		Socket:     Socket{Path: "/run/bundlesignd/bundlesignd.sock", Mode: 0o660},
 		PolicyPath: "policy.yaml",
-		Log:        Log{KeyPath: "log.key"},
+		Log:        Log{KeyPath: "log.key", Timeout: 10 * time.Second},
 		Limits: Limits{
 			BodyBytes:         8 * MiB,
 			Files:             20000,

@@ -120,7 +120,7 @@ func (d decoder) list(path string, n ast.Node, f field, dst reflect.Value) {
 	list := reflect.MakeSlice(dst.Type(), 0, len(seq.Values))
 	for i, n := range seq.Values {
 		element := newElement(dst.Type().Elem())
-		d.value(fmt.Sprintf("%s[%d]", path, i), n, field{required: true}, element)
+		d.value(fmt.Sprintf("%s[%d]", path, i), n, field{required: true, kind: f.kind}, element)
 		list = reflect.Append(list, element)
 	}
 	if least, most, ok := f.bounds(); ok && (int64(len(seq.Values)) < least || int64(len(seq.Values)) > most) {

@@ -53,7 +53,7 @@ func TestDefaultsAndResolution(t *testing.T) {
 	}
 	want := Default()
 	want.PolicyPath = "/etc/bundlesignd/policy.yaml"
-	want.Log = Log{Origin: "example.com/log", KeyPath: "/etc/bundlesignd/log.key"}
+	want.Log = Log{Origin: "example.com/log", KeyPath: "/etc/bundlesignd/log.key", Timeout: 10 * time.Second}
 	want.Keys = []Key{{
 		Name: "acme-shop", URI: "pkcs11:object=acme-shop?module-path=/usr/lib/hsm.so",
 		PublicKeyPath: "/etc/bundlesignd/acme-shop.pub.pem", Apps: []string{"com.acme.shop"},
@@ -74,8 +74,10 @@ keys:
 - name: k
   uri: file:k.pem
   public_key: /abs/k.pub
+  replicas: ["file:spare/k.pem", "pkcs11:token=b;object=k"]
   apps:
   - a.b
+  only_on_request: true
   custody: software
   timeout: 1m30s
 log:
@@ -101,9 +103,10 @@ logging:
 		PolicyPath: "/etc/bundlesignd/p/policy.yaml", AllowSoftwareKeys: true,
 		Keys: []Key{{
 			Name: "k", URI: "file:/etc/bundlesignd/k.pem", PublicKeyPath: "/abs/k.pub", Apps: []string{"a.b"},
+			Replicas: []string{"file:/etc/bundlesignd/spare/k.pem", "pkcs11:token=b;object=k"}, OnlyOnRequest: true,
 			Custody: signer.Software, MaxSessions: 8, Timeout: 90 * time.Second,
 		}},
-		Log: Log{Origin: "localhost:8080/a/b", KeyPath: "/etc/bundlesignd/keys/log.key"},
+		Log: Log{Origin: "localhost:8080/a/b", KeyPath: "/etc/bundlesignd/keys/log.key", Timeout: 10 * time.Second},
 		Limits: Limits{
 			BodyBytes: 64 * KiB, Files: 1, RequestsPerSecond: 2, Burst: 3,
 			Connections: 4, Queue: 5, SigningTimeout: 24 * time.Hour,
@@ -158,7 +161,7 @@ func TestFaults(t *testing.T) {
 			[]string{
 				`config.yaml:1:1: socket: found nothing, want fields (path, mode, group)`,
 				`config.yaml:3:7: keys: found 0 entries, want 1 to 256`,
-				`config.yaml:4:1: log: found nothing, want fields (origin, key)`,
+				`config.yaml:4:1: log: found nothing, want fields (origin, key, uri, public_key, timeout)`,
 			},
 		},
 		"wrong types": {
@@ -172,8 +175,8 @@ func TestFaults(t *testing.T) {
 				`config.yaml:2:9: socket: found "/run/x", want fields (path, mode, group)`,
 				`config.yaml:3:9: policy: found fields, want a path`,
 				`config.yaml:4:22: allow_software_keys: found "yes", want true or false`,
-				`config.yaml:5:7: keys: found fields, want a list of fields (name, uri, public_key, apps, custody, max_sessions, timeout), 1 to 256`,
-				`config.yaml:6:6: log: found a list, want fields (origin, key)`,
+				`config.yaml:5:7: keys: found fields, want a list of fields (name, uri, public_key, replicas, apps, only_on_request, custody, max_sessions, timeout), 1 to 256`,
+				`config.yaml:6:6: log: found a list, want fields (origin, key, uri, public_key, timeout)`,
 				`config.yaml:8:10: limits.files: found "lots", want an integer from 1 to 100000`,
 				`config.yaml:9:10: limits.burst: found the number 1.5, want an integer from 1 to 100000`,
 				`config.yaml:10:10: limits.queue: found "7", want an integer from 1 to 100000`,
@@ -191,7 +194,7 @@ func TestFaults(t *testing.T) {
 				`config.yaml:4:17: keys[0].public_key: found true, want text: put it in quotes`,
 				`config.yaml:5:11: keys[0].apps: found "com.acme.shop", want a list of texts, 1 to 100; one value is a list too: [value]`,
 				`config.yaml:6:5: keys[0].custody: found nothing, want "software", "non-extractable" or "never-extractable"`,
-				`config.yaml:7:5: keys[1]: found "text", want fields (name, uri, public_key, apps, custody, max_sessions, timeout)`,
+				`config.yaml:7:5: keys[1]: found "text", want fields (name, uri, public_key, replicas, apps, only_on_request, custody, max_sessions, timeout)`,
 				`config.yaml:8:15: log.origin: found "", want text that is not empty`,
 			},
 		},

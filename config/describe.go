@@ -76,6 +76,9 @@ func describeType(f field, t reflect.Type) string {
 		return "fields (" + names(fieldsOf(t)) + ")"
 	case reflect.Slice:
 		list := "a list of texts"
+		if f.kind == "uri" {
+			list = "a list of URIs of keys"
+		}
 		if t.Elem().Kind() == reflect.Struct {
 			list = "a list of fields (" + names(fieldsOf(t.Elem())) + ")"
 		}

@@ -197,6 +197,9 @@ func (l *loader) loadPublicKey(c *Config, i int) {
 }
 
 func (l *loader) loadLogKey(c *Config) {
+	if c.Log.URI != "" {
+		return // it is in a backend
+	}
 	data := l.read("log.key", c.Log.KeyPath, maxKeyFile, true)
 	if data == nil || !l.ok("log") || !l.ok("log.origin") {
 		return

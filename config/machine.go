@@ -92,11 +92,17 @@ func (l *loader) checkSocketDir(path string) {
 // checkKeyFile reports why a private key in a file cannot be read. The key is
 // not looked at.
 func (l *loader) checkKeyFile(c *Config, i int, keyFile func(string) (string, bool)) {
-	field := fmt.Sprintf("keys[%d].uri", i)
+	l.checkOneKeyFile(fmt.Sprintf("keys[%d].uri", i), c.Keys[i].URI, keyFile)
+	for j, uri := range c.Keys[i].Replicas {
+		l.checkOneKeyFile(fmt.Sprintf("keys[%d].replicas[%d]", i, j), uri, keyFile)
+	}
+}
+
+func (l *loader) checkOneKeyFile(field, uri string, keyFile func(string) (string, bool)) {
 	if !l.ok(field) {
 		return
 	}
-	path, ok := keyFile(c.Keys[i].URI)
+	path, ok := keyFile(uri)
 	if !ok {
 		return
 	}

@@ -10,7 +10,7 @@ func manual(name string) string {
 	case "Config.AllowSoftwareKeys":
 		return "Whether private keys in files (\"file:\" keys) may be used at all. They are for development: whoever can read the file can sign, unseen. Without this, a daemon with such a key does not start."
 	case "Config.Keys":
-		return "The private keys, one for each app."
+		return "The private keys."
 	case "Config.Limits":
 		return "Limits that keep one caller, or one slow key, from stopping everybody."
 	case "Config.Log":
@@ -37,10 +37,14 @@ func manual(name string) string {
 		return "How many signatures a token or Cloud KMS is asked for at once; other keys ignore it."
 	case "Key.Name":
 		return "What the key is called in requests, answers and the log: lower-case letters, digits and hyphens, at most 63."
+	case "Key.OnlyOnRequest":
+		return "Whether the key signs only for requests that name it (\"bundlesign sign --key NAME\"). So two keys can stand side by side for one app while its users move from the old to the new: all but one of them need this."
 	case "Key.PublicKey":
 		return "PublicKey is what PublicKeyPath holds; [Load] sets it."
 	case "Key.PublicKeyPath":
 		return "The pin: the public key that this must turn out to be, as a path to the PEM file that the app carries (PKCS#1, \"BEGIN RSA PUBLIC KEY\"; RSA-2048 with exponent 65537). Every signature is checked against it."
+	case "Key.Replicas":
+		return "Where the same private key is besides, in the order in which the places are to be used while those before them cannot be: a second token, region or server. Each must show the same public key and prove the same custody."
 	case "Key.Timeout":
 		return "How long one operation of the key may take before it counts as failed."
 	case "Key.URI":
@@ -64,13 +68,19 @@ func manual(name string) string {
 	case "Log":
 		return "Log is the transparency log's name and key."
 	case "Log.KeyPath":
-		return "The Ed25519 key that signs checkpoints, as \"bundlesignd init\" makes it: a file that only the daemon and root can read."
+		return "The Ed25519 key that signs checkpoints, as \"bundlesignd init\" makes it: a file that only the daemon and root can read. Not used if there is a uri."
 	case "Log.Origin":
 		return "The name of the log, which stands in every checkpoint: unique in the world, like a URL without its scheme, such as \"example.com/bundlesign\". It cannot be changed later."
+	case "Log.PublicKey":
+		return "The pin, with a uri: the verifier key of the log, one line, such as \"bundlesignd key create --log\" prints it. A checkpoint that does not verify with it is not used."
 	case "Log.Signer":
-		return "Signer is the key in KeyPath, named Origin; [Load] sets it."
+		return "Signer is the key in KeyPath, named Origin; [Load] sets it, unless there is a URI."
+	case "Log.Timeout":
+		return "How long the backend may take to sign a checkpoint; for a file it has no effect."
+	case "Log.URI":
+		return "Where that key is if it is in a backend, as for the keys of apps. A token needs CKM_EDDSA, Vault a key of type ed25519, Cloud KMS one of algorithm EC_SIGN_ED25519. While it cannot be used, nothing is signed at all."
 	case "Log.VerifierKey":
-		return "VerifierKey is Signer's public half, in the form of [note.NewVerifier]."
+		return "VerifierKey is the public half, in the form of [note.NewVerifier]."
 	case "Logging":
 		return "Logging is about the daemon's own messages, not the transparency log."
 	case "Logging.Level":

@@ -4,14 +4,20 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 )
 
 // fileScheme begins the URI of a private key in a file.
 const fileScheme = "file:"
 
-// isSoftware reports whether the key is a file.
-func (k *Key) isSoftware() bool { return strings.HasPrefix(k.URI, fileScheme) }
+// isSoftware reports whether the key, or a replica of it, is a file.
+func (k *Key) isSoftware() bool {
+	return slices.ContainsFunc(k.URIs(), func(uri string) bool { return strings.HasPrefix(uri, fileScheme) })
+}
+
+// URIs returns all places where the key is, the preferred one first.
+func (k *Key) URIs() []string { return append([]string{k.URI}, k.Replicas...) }
 
 // resolve makes every path below v absolute, as seen from base, the folder of
 // the file that it stands in.
@@ -30,14 +36,26 @@ func resolve(v reflect.Value, base string) {
 		case "path":
 			inner.SetString(absolute(inner.String(), base))
 		case "uri":
-			if path, ok := strings.CutPrefix(inner.String(), fileScheme); ok && !strings.HasPrefix(path, "//") {
-				// What stands in a URI is escaped (RFC 8089), so base must be.
-				inner.SetString(fileScheme + absolute(path, (&url.URL{Path: base}).EscapedPath()))
+			if inner.Kind() != reflect.Slice {
+				inner.SetString(absoluteURI(inner.String(), base))
+				continue
+			}
+			for i := range inner.Len() {
+				inner.Index(i).SetString(absoluteURI(inner.Index(i).String(), base))
 			}
 		default:
 			resolve(inner, base)
 		}
 	}
+}
+
+// absoluteURI makes the path of a "file:" URI absolute.
+func absoluteURI(uri, base string) string {
+	if path, ok := strings.CutPrefix(uri, fileScheme); ok && !strings.HasPrefix(path, "//") {
+		// What stands in a URI is escaped (RFC 8089), so base must be.
+		return fileScheme + absolute(path, (&url.URL{Path: base}).EscapedPath())
+	}
+	return uri
 }
 
 func absolute(path, base string) string {

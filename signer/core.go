@@ -57,38 +57,30 @@ type Signer struct {
 
 // New wires a Signer. It uses neither store nor keys before Start.
 func New(config Config, store Store, clock Clock, log *zap.Logger) (*Signer, error) {
-	keys, err := newKeyring(config.Keys, clock, log)
-	if err != nil {
-		return nil, err
-	}
 	s := &Signer{
-		config: config, keys: keys, store: store, clock: clock, log: log,
+		config: config, store: store, clock: clock, log: log,
 		watch: newWatchers(), started: clock.Now(), stopping: make(chan struct{}),
 	}
 	s.policy.Store(config.Policy)
 	s.life, s.end = context.WithCancel(context.Background())
-	for _, k := range keys.byName {
-		k.spawn = s.spawn
+	var err error
+	if s.keys, err = newKeyring(config.Keys, clock, s.spawn, log); err != nil {
+		return nil, err
+	}
+	for _, k := range s.keys.byName {
 		k.condemn = func(reason string) { s.condemn(k, reason) }
 	}
 	return s, nil
 }
 
-// Start brings quarantines back, writes the daemon's start to the log, takes up
+// Start brings quarantined and disabled keys back, writes the daemon's start to the log, takes up
 // the requests that were authorized before the last stop, and begins to check
 // the keys. It does not wait for a key backend. It fails if the state cannot be
 // read; if it cannot be written, Start succeeds and nothing is signed until it
 // can be.
 func (s *Signer) Start(ctx context.Context) error {
-	quarantined, err := s.store.Quarantined(ctx)
-	if err != nil {
+	if err := s.recallBlocked(ctx); err != nil {
 		return fmt.Errorf("reading the state: %w", err)
-	}
-	for name, reason := range quarantined {
-		if k := s.keys.byName[name]; k != nil {
-			k.become(KeyQuarantined, reason, nil)
-			k.log.Error("key is in quarantine", zap.String("reason", reason))
-		}
 	}
 	unfinished, err := s.authorized(ctx)
 	if err != nil {
@@ -102,12 +94,41 @@ func (s *Signer) Start(ctx context.Context) error {
 			return
 		}
 		for _, k := range s.keys.sorted() {
-			s.spawn(k.watch)
+			for _, r := range k.replicas {
+				s.spawn(r.watch)
+			}
 		}
 		s.resume(unfinished)
 	})
 	return nil
 }
+
+// recallBlocked takes the keys out of use that were when the daemon stopped.
+func (s *Signer) recallBlocked(ctx context.Context) error {
+	quarantined, err := s.store.Quarantined(ctx)
+	if err != nil {
+		return err
+	}
+	disabled, err := s.store.Disabled(ctx)
+	if err != nil {
+		return err
+	}
+	for name, k := range s.keys.byName {
+		log := s.log.With(zap.String("key", name))
+		if reason, ok := quarantined[name]; ok {
+			k.quarantine(reason)
+			log.Error("key is in quarantine", zap.String("reason", reason))
+		}
+		if reason, ok := disabled[name]; ok {
+			k.disable(reason)
+			log.Warn("key is disabled", zap.String("reason", reason))
+		}
+	}
+	return nil
+}
+
+// spawn is [Signer.spawn].
+type spawn = func(fn func(life context.Context)) bool
 
 // spawn runs fn in the background, unless the daemon is stopping. Close waits for
 // it after life has ended.
@@ -124,7 +145,7 @@ func (s *Signer) spawn(fn func(life context.Context)) bool {
 // startLeafKey is a key in the log entry of a start.
 type startLeafKey struct {
 	Name        string       `json:"name"`
-	URI         string       `json:"uri"`
+	URIs        []string     `json:"uris"`
 	Apps        []string     `json:"apps"`
 	Fingerprint string       `json:"key_fingerprint"`
 	Demand      CustodyLevel `json:"custody_demanded"`
@@ -135,7 +156,11 @@ type startLeafKey struct {
 func (s *Signer) recordStart(ctx context.Context) error {
 	var keys []startLeafKey
 	for _, k := range s.keys.sorted() {
-		keys = append(keys, startLeafKey{k.Name, k.URI, k.Apps, k.Pin.Fingerprint(), k.Demand})
+		var uris []string
+		for _, r := range k.Replicas {
+			uris = append(uris, r.URI)
+		}
+		keys = append(keys, startLeafKey{k.Name, uris, k.Apps, k.Pin.Fingerprint(), k.Demand})
 	}
 	err := s.update(ctx, func(tx Tx) error {
 		_, err := tx.Append(&audit.Leaf{

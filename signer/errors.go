@@ -57,6 +57,8 @@ func storeError(err error) error {
 		return err
 	case errors.Is(err, ErrClockBack):
 		return &Error{Kind: KindClock, Detail: "nothing is signed while the clock is wrong: " + err.Error(), Retry: 30 * time.Second, Err: err}
+	case errors.Is(err, ErrLogKey):
+		return &Error{Kind: KindStore, Detail: "nothing is signed that cannot be recorded: " + err.Error(), Retry: 2 * time.Second, Err: err}
 	case errors.Is(err, ErrStoreFull), errors.Is(err, ErrStoreBroken):
 		return &Error{Kind: KindStore, Detail: "nothing is signed that cannot be recorded: " + err.Error(), Retry: 30 * time.Second, Err: err}
 	case errors.Is(err, ErrNotFound):

@@ -17,127 +17,115 @@ import (
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// chunk is how many payloads a key is given at once: enough to use it well,
-	// few enough for its own deadline.
-	chunk = 64
 )
 
 // errWrongSignature is a result that does not verify.
 var errWrongSignature = errors.New("wrong signature")
 
-// errStopping is work that was left because the daemon stops.
-var errStopping = errors.New("the daemon is stopping")
+// Why work on a request ends before it is done; the causes of its context's end.
+var (
+	errStopping  = errors.New("the daemon is stopping")
+	errCancelled = errors.New("cancelled by the requester")
+	errStalled   = errors.New("no progress")
+)
 
 // execute signs an authorized request and makes the result durable. It tries
-// until it succeeds, the request fails for good, SigningTimeout is over, or the
-// daemon stops; in the last case the request stays authorized.
+// until it succeeds, the request fails for good or is cancelled, there was no
+// progress for SigningTimeout, or the daemon stops; in the last case the request
+// stays authorized.
 func (s *Signer) execute(r *Request, p *place) {
 	defer s.signing.Done()
 	defer p.leave()
-	ctx, cancel := context.WithTimeout(s.life, s.config.SigningTimeout)
-	defer cancel()
+	ctx, end := context.WithCancelCause(s.life)
+	defer end(nil)
+	stalled := time.AfterFunc(s.config.SigningTimeout, func() { end(errStalled) })
+	defer stalled.Stop()
 
-	result, err := s.sign(ctx, r, p.key)
-	switch {
+	payloads, err := payloadsOf(&r.Submission)
+	if err != nil {
+		s.finish(r, p.key, Failed, err.Error())
+		return
+	}
+	w := newWork(payloads, func() { stalled.Reset(s.config.SigningTimeout) })
+	if !s.watch.take(r.ID, w, func() { end(errCancelled) }) {
+		return // cancelled before it began
+	}
+	err = s.sign(ctx, r, p.key, w)
+	switch cause := context.Cause(ctx); {
 	case err == nil:
 		done := *r
-		done.Result = result
+		done.Result = w.result()
 		s.finish(&done, p.key, Signed, "")
 	case errors.Is(err, errWrongSignature):
 		reason := fmt.Sprintf("it made a wrong signature for request %s: %v", r.ID, err)
 		p.key.condemn(reason)
 		s.finish(r, p.key, Failed, fmt.Sprintf("key %q is quarantined: %s", p.key.Name, reason))
+	case errors.Is(cause, errCancelled):
+		s.log.Info("signing was broken off", zap.String("id", r.ID), zap.Error(cause))
 	case s.life.Err() != nil, errors.Is(err, errStopping):
 		s.log.Warn("request is left for the next start", zap.String("id", r.ID))
+	case errors.Is(cause, errStalled):
+		s.finish(r, p.key, Failed, fmt.Sprintf("key %q could not be used for %s: %v", p.key.Name, s.config.SigningTimeout, err))
 	default:
 		s.finish(r, p.key, Failed, err.Error())
 	}
 }
 
 // sign uses the key, again while it cannot be used, and verifies what it made.
-// Nothing but a quarantine is final: a PIN can be corrected, a token come back.
-func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey) (*Result, error) {
-	if err := key.slots.Acquire(ctx, 1); err != nil {
-		return nil, s.timeout(key, errors.New("it was busy all the time"))
-	}
-	defer key.slots.Release(1)
-	payloads, err := payloadsOf(&r.Submission)
-	if err != nil {
-		return nil, err
-	}
-	sigs := make([]capgo.Signature, 0, len(payloads))
+// Nothing but a quarantine and an operator's word is final: a PIN can be
+// corrected, a token come back. The error is that of the newest attempt.
+func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey, w *work) error {
+	last := errors.New("it was busy all the time")
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		var custody Custody
-		sigs, custody, err = s.signRest(ctx, key, payloads, sigs)
+		changed := key.change()
+		replica, err := key.choose(ctx)
 		if err == nil {
-			return &Result{
-				Checksum:   sigs[0],
-				SessionKey: capgo.WrappedKey{IV: capgo.NewIV(), Wrapped: sigs[1]},
-				Files:      sigs[2:],
-				Custody:    custody,
-			}, nil
+			err = w.run(ctx, replica)
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() == nil && !errors.Is(err, errWrongSignature) && key.blocked() == nil {
+				replica.fell(err)
+			}
 		}
-		if errors.Is(err, errWrongSignature) || key.quarantined() {
-			return nil, err
+		if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+			last = err
+		}
+		if blocked := key.blocked(); blocked != nil && !errors.Is(err, errWrongSignature) {
+			return blocked
+		}
+		if errors.Is(err, errWrongSignature) || ctx.Err() != nil {
+			return last
 		}
 		s.log.Warn("signing is tried again", zap.String("id", r.ID), zap.String("key", key.Name), zap.Error(err))
+		pause := wait/2 + rand.N(wait)
+		switch ready := key.ready(); {
+		case ready != nil && ready != replica:
+			pause = 0 // another replica takes over
+		case ready == nil && key.pause() > 0:
+			pause = key.pause()
+		}
 		select {
-		case <-time.After(wait/2 + rand.N(wait)):
+		case <-time.After(pause):
+		case <-changed:
 		case <-ctx.Done():
-			return nil, s.timeout(key, err)
+			return last
 		case <-s.stopping:
-			return nil, errStopping
+			return errStopping
 		}
 	}
 }
 
-func (s *Signer) timeout(key *managedKey, cause error) error {
-	return fmt.Errorf("key %q could not be used for %s: %w", key.Name, s.config.SigningTimeout, cause)
-}
-
-// signRest has the payloads signed and verified that have no signature yet, and
-// returns the signatures so far also with an error: what was verified once need
-// not be made again.
-func (s *Signer) signRest(ctx context.Context, key *managedKey, payloads []capgo.Payload, sigs []capgo.Signature) ([]capgo.Signature, Custody, error) {
-	if err := key.usable(ctx); err != nil {
-		return sigs, Custody{}, err
+// result is what the key made, when all is signed.
+func (w *work) result() *Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &Result{
+		Checksum:   w.sigs[0],
+		SessionKey: capgo.WrappedKey{IV: capgo.NewIV(), Wrapped: w.sigs[1]},
+		Files:      w.sigs[2:],
+		Custody:    *w.custody,
 	}
-	custody, ok := key.proven()
-	if !ok {
-		return sigs, Custody{}, fmt.Errorf("%w: it has not proved its custody", ErrUnavailable)
-	}
-	for len(sigs) < len(payloads) {
-		if key.quarantined() {
-			return sigs, Custody{}, key.status().err()
-		}
-		part := payloads[len(sigs):min(len(sigs)+chunk, len(payloads))]
-		got, err := key.Key.Sign(ctx, part)
-		if err != nil {
-			if ctx.Err() == nil { // else it is the request's time that is over
-				key.fell(err)
-			}
-			return sigs, Custody{}, err
-		}
-		if len(got) != len(part) {
-			return sigs, Custody{}, fmt.Errorf("%w: %d signatures for %d payloads", errWrongSignature, len(got), len(part))
-		}
-		for i, p := range part {
-			if err := key.Pin.Verify(p, got[i]); err != nil {
-				return sigs, Custody{}, fmt.Errorf("%w: %w", errWrongSignature, err)
-			}
-		}
-		sigs = append(sigs, got...)
-	}
-	return sigs, custody, nil
-}
-
-// fell notes that the key failed while it was in use.
-func (k *managedKey) fell(err error) {
-	if errors.Is(err, ErrKeyUnusable) {
-		k.become(KeyUnusable, err.Error(), nil)
-		return
-	}
-	k.become(KeyUnavailable, err.Error(), nil)
 }
 
 // payloadsOf lists what the key signs for a submission: the checksum, a session
@@ -159,20 +147,21 @@ func payloadsOf(sub *Submission) ([]capgo.Payload, error) {
 	return out, nil
 }
 
-// errQuarantined is a result of a key that was quarantined meanwhile.
-var errQuarantined = errors.New("its key was quarantined before the result was recorded")
+// errBlocked is a result of a key that was taken out of use meanwhile.
+var errBlocked = errors.New("its key was taken out of use before the result was recorded")
 
 // finish moves an authorized request to a final state, together with its log
 // entry, and lands it: the result leaves only after that is durable. While the
 // state cannot be written the result is kept and tried again; if the daemon stops
-// first, the request stays authorized.
+// first, the request stays authorized. A request that was cancelled meanwhile
+// stays cancelled.
 func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
 	done := *r
 	done.State, done.Reason = to, shorten(reason, maxReason)
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := s.update(context.Background(), func(tx Tx) error {
-			if done.State == Signed && key.quarantined() {
-				return errQuarantined
+			if done.State == Signed && key.blocked() != nil {
+				return errBlocked
 			}
 			return s.move(tx, &done)
 		})
@@ -182,10 +171,13 @@ func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
 				zap.Int64("log_index", done.LeafIndex), zap.String("reason", done.Reason))
 			s.watch.land(&done)
 			return
-		case errors.Is(err, ErrStoreBroken), errors.Is(err, ErrMoved):
+		case errors.Is(err, ErrMoved):
+			s.log.Info("a result came too late and is dropped", zap.String("id", r.ID), zap.Error(err))
+			return
+		case errors.Is(err, ErrStoreBroken):
 			s.log.Error("a result is held back until a restart can tell how its request stands", zap.String("id", r.ID), zap.Error(err))
 			return
-		case errors.Is(err, ErrStoreFull), errors.Is(err, ErrClockBack):
+		case errors.Is(err, ErrStoreFull), errors.Is(err, ErrClockBack), errors.Is(err, ErrLogKey):
 			s.log.Error("a result is held back: it cannot be recorded", zap.String("id", r.ID), zap.Error(err))
 		case done.State == Signed:
 			// It will never be recorded as it is: say so instead of trying for ever.
@@ -225,7 +217,9 @@ func (s *Signer) move(tx Tx, r *Request) error {
 // signature is not kept anywhere: it could reveal the private key.
 func (s *Signer) condemn(key *managedKey, reason string) {
 	reason = shorten(reason, maxReason)
-	key.become(KeyQuarantined, reason, nil)
+	if !key.quarantine(reason) {
+		return // whoever was first says so
+	}
 	s.log.Error("ALARM: a key is quarantined: it made a wrong signature, which can reveal a private key; find out why before it is used again",
 		zap.String("key", key.Name), zap.String("reason", reason))
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {

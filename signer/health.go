@@ -13,7 +13,7 @@ type health struct {
 }
 
 func (h *health) note(err error) {
-	failed := errors.Is(err, ErrStoreFull) || errors.Is(err, ErrStoreBroken)
+	failed := errors.Is(err, ErrStoreFull) || errors.Is(err, ErrStoreBroken) || errors.Is(err, ErrLogKey)
 	if err != nil && !failed {
 		return // the caller's own refusal: it says nothing about the state
 	}

@@ -44,7 +44,12 @@ func (s *Signer) Wait(ctx context.Context, id string) (*Request, error) {
 	return s.Request(context.WithoutCancel(ctx), id)
 }
 
-// Cancel takes a pending request back. Only its requester may.
+// Progress returns how many of the signatures of a request are made, of how many;
+// both are 0 if it is not being signed.
+func (s *Signer) Progress(id string) (done, of int) { return s.watch.progress(id) }
+
+// Cancel takes a request back that waits for approvals or for its signatures. Only
+// its requester may. Signatures that were made already are dropped: none leaves.
 func (s *Signer) Cancel(ctx context.Context, id string, who policy.Identity) (*Request, error) {
 	var out *Request
 	err := s.update(ctx, func(tx Tx) error {
@@ -58,8 +63,9 @@ func (s *Signer) Cancel(ctx context.Context, id string, who policy.Identity) (*R
 		if r.Requester.UID != who.UID {
 			return &Error{Kind: KindForbidden, Detail: fmt.Sprintf("request %s was made by %s: only they can cancel it", id, r.Requester)}
 		}
-		if r.State != Pending {
-			return &Error{Kind: KindConflict, Request: r, Detail: fmt.Sprintf("request %s is %s: only a pending request can be cancelled", id, r.State)}
+		from := r.State
+		if from.Final() {
+			return &Error{Kind: KindConflict, Request: r, Detail: fmt.Sprintf("request %s is %s: only a request that is pending or authorized can be cancelled", id, r.State)}
 		}
 		r.State, r.Reason = Cancelled, "cancelled by the requester"
 		r.UpdatedAt = s.clock.Now().UTC().Truncate(time.Microsecond)
@@ -71,7 +77,7 @@ func (s *Signer) Cancel(ctx context.Context, id string, who policy.Identity) (*R
 			return err
 		}
 		out = r
-		return tx.Move(r, Pending)
+		return tx.Move(r, from)
 	})
 	if err != nil {
 		return nil, storeError(err)
@@ -122,11 +128,11 @@ type Status struct {
 	Parts      []Part
 }
 
-// Part is one part of the daemon; it is well if Detail is empty.
+// Part is one part of the daemon.
 type Part struct {
 	Name   string
 	State  string // "ok" or what is wrong in a word
-	Detail string
+	Detail string // what is wrong, or what is worth knowing
 }
 
 // OK reports whether every part is well.
@@ -155,13 +161,22 @@ func (s *Signer) Status(ctx context.Context) *Status {
 	}
 	add("state", s.probeStore(ctx))
 	for _, k := range s.Keys() {
-		p := Part{Name: "key " + k.Name, State: string(k.State), Detail: k.Detail}
-		if k.State == KeyUnchecked {
-			p.Detail = "it is being checked"
+		st.Parts = append(st.Parts, partOf("key "+k.Name, k.State, k.Detail))
+		if len(k.At) == 1 {
+			continue
 		}
-		st.Parts = append(st.Parts, p)
+		for i, r := range k.At {
+			st.Parts = append(st.Parts, partOf(fmt.Sprintf("key %s, replica %d (%s)", k.Name, i+1, r.URI), r.State, r.Detail))
+		}
 	}
 	return st
+}
+
+func partOf(name string, state KeyState, detail string) Part {
+	if state == KeyUnchecked && detail == "" {
+		detail = "it is being checked"
+	}
+	return Part{Name: name, State: string(state), Detail: detail}
 }
 
 // probeStore finds out whether a log entry could be written: the last write went

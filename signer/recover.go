@@ -3,6 +3,7 @@ package signer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 )
@@ -34,12 +35,12 @@ func (s *Signer) authorized(ctx context.Context) ([]*Request, error) {
 // is checked: the key must still be the one that was decided about, and the app's.
 func (s *Signer) resume(requests []*Request) {
 	for _, r := range requests {
-		key := s.keys.byApp[r.Submission.AppID]
+		key := s.keeper(r)
 		if s.begin() != nil {
 			return
 		}
 		s.watch.open(r.ID)
-		if key == nil || key.Pin.Fingerprint() != r.KeyFingerprint {
+		if key == nil {
 			go func() {
 				defer s.signing.Done()
 				s.finish(r, nil, Failed, fmt.Sprintf("its key %s (%s) no longer signs for %s", r.Key, r.KeyFingerprint, r.Submission.AppID))
@@ -49,6 +50,17 @@ func (s *Signer) resume(requests []*Request) {
 		place := key.rejoin(r.Requester.UID, r.FileCount+2)
 		go s.resumeOne(r.ID, place)
 	}
+}
+
+// keeper returns the key that an earlier request was authorized for, or nil if it
+// does not sign for the request's app any more. It may have another name by now.
+func (s *Signer) keeper(r *Request) *managedKey {
+	for _, k := range s.keys.sorted() {
+		if k.Pin.Fingerprint() == r.KeyFingerprint && slices.Contains(k.Apps, r.Submission.AppID) {
+			return k
+		}
+	}
+	return nil
 }
 
 // resumeOne reads the whole request and executes it.

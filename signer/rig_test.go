@@ -55,10 +55,12 @@ type faultyKey struct {
 	private *rsa.PrivateKey
 	custody signer.CustodyLevel
 	uses    int          // payloads signed, the checks' session keys left out
-	fault   func() error // fails Sign
-	spoil   func([]capgo.Signature) []capgo.Signature
-	block   chan struct{} // Sign waits for it to be closed
-	deaf    chan struct{} // the same, also when the call's context has ended
+	fault   func() error // fails Sign and Inspect
+	// faultInUse fails Sign, but for the checks' signatures. It may wait.
+	faultInUse func() error
+	spoil      func([]capgo.Signature) []capgo.Signature
+	block      chan struct{} // Sign waits for it to be closed
+	deaf       chan struct{} // the same, also when the call's context has ended
 
 	spoilCheck bool         // wrong signatures in checks only
 	hang       bool         // Inspect does not answer
@@ -80,6 +82,7 @@ func (k *faultyKey) used() int {
 func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error) {
 	k.mu.Lock()
 	fault, spoil, block, deaf, spoilCheck, private := k.fault, k.spoil, k.block, k.deaf, k.spoilCheck, k.private
+	faultInUse := k.faultInUse
 	isCheck := len(payloads) == 1 && payloads[0].Kind() == capgo.KindSession
 	k.mu.Unlock()
 	if block != nil && !isCheck {
@@ -94,6 +97,11 @@ func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo
 	}
 	if fault != nil {
 		if err := fault(); err != nil {
+			return nil, err
+		}
+	}
+	if faultInUse != nil && !isCheck {
+		if err := faultInUse(); err != nil {
 			return nil, err
 		}
 	}
@@ -233,8 +241,8 @@ func newRig(t *testing.T) *rig {
 			policy.Rule{Name: "closed", Channels: []policy.Glob{"closed"}, Effect: policy.Deny, Message: "not today"},
 			policy.Rule{Name: "open", Users: []policy.Glob{"alice", "bob"}, Effect: policy.Allow}),
 		Keys: []signer.KeyConfig{{
-			Name: "acme", URI: "faulty:acme", Apps: []string{"com.acme.shop"}, Pin: publicKey(t, testKey()),
-			Demand: signer.NonExtractable, Key: r.key, Concurrency: 2, Queue: 8,
+			Name: "acme", Apps: []string{"com.acme.shop"}, Pin: publicKey(t, testKey()),
+			Demand: signer.NonExtractable, Replicas: []signer.Replica{{URI: "faulty:acme", Key: r.key}}, Concurrency: 2, Queue: 8,
 		}},
 		MaxFiles: 100, SigningTimeout: time.Minute, Version: "test",
 	}

@@ -65,6 +65,9 @@ type Submission struct {
 	Files   []File
 	Format  capgo.ChecksumFormat
 	Labels  map[string]string
+	// Key names the key to sign with, or is "" for the one that signs for the
+	// app's requests that name none.
+	Key string `json:",omitempty"`
 }
 
 // Request is the durable record of a submission and all that became of it.
@@ -225,6 +228,9 @@ type Store interface {
 	// Quarantined returns the keys that must not be used, by name, with the
 	// reason.
 	Quarantined(ctx context.Context) (map[string]string, error)
+	// Disabled returns the keys that an operator took out of use, by name, with
+	// the reason.
+	Disabled(ctx context.Context) (map[string]string, error)
 }
 
 // Tx is a transaction of a [Store].
@@ -256,6 +262,11 @@ type Tx interface {
 	Quarantine(key, reason string) error
 	// Release ends a key's quarantine, or fails with [ErrNotFound].
 	Release(key string) error
+	// DisableKey records that a key is out of use, and why; the newest reason
+	// stays.
+	DisableKey(key, reason string) error
+	// EnableKey undoes it, or fails with [ErrNotFound].
+	EnableKey(key string) error
 }
 
 // ClockTolerance is how far the clock may step back between two log entries
@@ -277,6 +288,8 @@ var (
 	ErrClockBack   = errors.New("the system clock is behind the audit log")
 	ErrStoreFull   = errors.New("no space left for the state")
 	ErrStoreBroken = errors.New("the state cannot be written")
+	// ErrLogKey: nothing was written, because the log's key cannot be used now.
+	ErrLogKey = errors.New("the audit log cannot be signed")
 )
 
 // Clock is the time as the core sees it.

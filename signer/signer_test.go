@@ -40,7 +40,7 @@ func TestSigned(t *testing.T) {
 		for _, format := range []capgo.ChecksumFormat{capgo.FormatHex, capgo.FormatLegacy} {
 			sub := submission()
 			sub.Format = format
-			for i := range 70 { // more than one chunk
+			for i := range 70 {
 				sub.Files = append(sub.Files, signer.File{Name: fmt.Sprintf("f%d.js", i), Digest: capgo.Digest{9, byte(i)}})
 			}
 			got := r.mustSubmit(sub, alice)

@@ -45,7 +45,7 @@ func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity
 		return nil, err
 	}
 	for {
-		r, fresh, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, s.keys.byApp[sub.AppID]})
+		r, fresh, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, s.keys.find(sub.AppID, sub.Key)})
 		if errors.Is(err, errNotAdmitted) {
 			continue // the policy was changed in between: look again
 		}
@@ -246,6 +246,9 @@ func (q *asked) question() policy.Request {
 }
 
 func (q *asked) noKey() error {
+	if q.sub.Key != "" {
+		return &Error{Kind: KindNoKey, Detail: fmt.Sprintf("key %q does not sign for app %q, or there is no such key", q.sub.Key, q.sub.AppID)}
+	}
 	return &Error{Kind: KindNoKey, Detail: fmt.Sprintf("no key signs for app %q; add it to the apps of a key in the configuration", q.sub.AppID)}
 }
 

@@ -10,8 +10,10 @@ type watchers struct {
 }
 
 type flight struct {
-	done  chan struct{} // closed when final
-	final *Request      // valid after done
+	done   chan struct{} // closed when final
+	final  *Request      // valid after done
+	work   *work         // once it is signed
+	cancel func()        // breaks the work off
 }
 
 func newWatchers() *watchers { return &watchers{flights: make(map[string]*flight)} }
@@ -26,6 +28,31 @@ func (w *watchers) open(id string) *flight {
 		w.flights[id] = f
 	}
 	return f
+}
+
+// take notes who works on a request, and what breaks that off. It fails if the
+// request is final already.
+func (w *watchers) take(id string, work *work, cancel func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.flights[id]
+	if f == nil {
+		return false
+	}
+	f.work, f.cancel = work, cancel
+	return true
+}
+
+// progress returns how many of a request's payloads are signed, of how many; both
+// are 0 if nobody works on it.
+func (w *watchers) progress(id string) (done, of int) {
+	w.mu.Lock()
+	f := w.flights[id]
+	w.mu.Unlock()
+	if f == nil || f.work == nil {
+		return 0, 0
+	}
+	return f.work.progress()
 }
 
 // drop forgets the flight of a request that was not accepted after all. Nobody
@@ -50,6 +77,9 @@ func (w *watchers) land(r *Request) {
 	if f := w.flights[r.ID]; f != nil {
 		f.final = r
 		close(f.done)
+		if f.cancel != nil {
+			f.cancel()
+		}
 		delete(w.flights, r.ID)
 	}
 }

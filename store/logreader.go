@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -62,11 +63,28 @@ type logReader struct {
 var _ audit.Reader = (*logReader)(nil)
 
 // Checkpoint implements [audit.Reader].
-func (l *logReader) Checkpoint(context.Context) ([]byte, error) { return l.tip.get().note, nil }
+func (l *logReader) Checkpoint(context.Context) ([]byte, error) {
+	c := l.tip.get()
+	if c == nil {
+		return nil, &signer.Error{
+			Kind: signer.KindStore, Err: signer.ErrLogKey, Retry: 2 * time.Second,
+			Detail: "the log has no checkpoint yet: its key could not be used so far",
+		}
+	}
+	return c.note, nil
+}
+
+// size is how many entries can be read.
+func (l *logReader) size() int64 {
+	if c := l.tip.get(); c != nil {
+		return c.tree.N
+	}
+	return 0
+}
 
 // Entries implements [audit.Reader].
 func (l *logReader) Entries(ctx context.Context, from, to int64) ([][]byte, error) {
-	if size := l.tip.get().tree.N; from < 0 || from > to || to > size {
+	if size := l.size(); from < 0 || from > to || to > size {
 		return nil, fmt.Errorf("%w: entries %d to %d of a log of %d", signer.ErrNotFound, from, to, size)
 	}
 	rows, err := l.db.QueryContext(ctx, `SELECT entry FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx`, from, to)

@@ -27,7 +27,7 @@ type logWriter struct {
 	hashes     map[int64]tlog.Hash
 	edge       []int64     // indexes of the right edge, as of the last seal
 	fresh      [][]byte    // entries that are not committed yet, up to size
-	checkpoint *checkpoint // the newest committed
+	checkpoint *checkpoint // the newest committed; nil before the first
 }
 
 // checkpoint is a signed checkpoint and the tree it is of.
@@ -56,7 +56,11 @@ func openLog(ctx context.Context, conn *sql.Conn, stmt *statements, s note.Signe
 	var msg []byte
 	err = conn.QueryRowContext(ctx, `SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1`).Scan(&msg)
 	if errors.Is(err, sql.ErrNoRows) && l.size == 0 {
-		return l, l.writeFirst(ctx, tree)
+		err := l.writeFirst(ctx, tree)
+		if errors.Is(err, signer.ErrLogKey) && errors.Is(err, signer.ErrUnavailable) {
+			return l, nil // the first entry brings the first checkpoint
+		}
+		return l, err
 	}
 	if err != nil {
 		return nil, sqlError(err)
@@ -153,7 +157,7 @@ func (l *logWriter) tree(ctx context.Context) (tlog.Tree, error) {
 
 // seal signs the checkpoint of what this transaction appended since mark.
 func (l *logWriter) seal(ctx context.Context, since logMark) (*checkpoint, error) {
-	if l.size == since.size {
+	if l.size == since.size && l.checkpoint != nil {
 		return l.checkpoint, nil
 	}
 	tree, err := l.tree(ctx)
@@ -166,7 +170,7 @@ func (l *logWriter) seal(ctx context.Context, since logMark) (*checkpoint, error
 func (l *logWriter) sign(ctx context.Context, tree tlog.Tree) (*checkpoint, error) {
 	msg, err := audit.SignCheckpoint(tree, l.signer)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", signer.ErrLogKey, err)
 	}
 	if _, err := l.stmt.insertCheckpoint.ExecContext(ctx, tree.N, msg); err != nil {
 		return nil, sqlError(err)

@@ -66,7 +66,17 @@ func (s *Store) Requests(ctx context.Context, f signer.Filter) ([]*signer.Reques
 
 // Quarantined implements [signer.Store].
 func (s *Store) Quarantined(ctx context.Context) (map[string]string, error) {
-	rows, err := s.readDB.QueryContext(ctx, `SELECT key, reason FROM quarantine`)
+	return s.reasons(ctx, `SELECT key, reason FROM quarantine`)
+}
+
+// Disabled implements [signer.Store].
+func (s *Store) Disabled(ctx context.Context) (map[string]string, error) {
+	return s.reasons(ctx, `SELECT key, reason FROM disabled`)
+}
+
+// reasons reads keys with a reason each.
+func (s *Store) reasons(ctx context.Context, query string) (map[string]string, error) {
+	rows, err := s.readDB.QueryContext(ctx, query)
 	if err != nil {
 		return nil, sqlError(err)
 	}

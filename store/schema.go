@@ -7,14 +7,26 @@ import (
 )
 
 // schemaVersion is kept in PRAGMA user_version.
-const schemaVersion = 1
+const schemaVersion = 2
 
-// schema is the database of version 1. A request is stored as one JSON record,
+// steps make a database of each version from one of the version before it, the
+// first from an empty one. What was released is never changed.
+func steps() []string { return []string{version1, version2} }
+
+// version2 adds the keys that an operator took out of use.
+const version2 = `
+CREATE TABLE disabled (
+	key    TEXT PRIMARY KEY,
+	reason TEXT NOT NULL
+) STRICT;
+`
+
+// version1 is the first. A request is stored as one JSON record,
 // and its files, which can be megabytes, in columns that only a look at the whole
 // request reads; the other columns are what it is looked up by. A leaf's hashes are those
 // that it completes in the tree, from its own up, 32 bytes each: see storedHash.
 // The log is append-only; triggers hold the daemon itself to that.
-const schema = `
+const version1 = `
 CREATE TABLE requests (
 	seq             INTEGER PRIMARY KEY, -- rising: no request is ever deleted
 	id              TEXT NOT NULL UNIQUE,
@@ -53,8 +65,8 @@ CREATE TABLE quarantine (
 ) STRICT;
 `
 
-// migrate creates the tables of an empty database and refuses one that a newer
-// bundlesignd wrote.
+// migrate brings a database to the newest version, in one transaction, and refuses
+// one that a newer bundlesignd wrote.
 func migrate(ctx context.Context, conn *sql.Conn) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -71,8 +83,10 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return err
+	for _, step := range steps()[version:] {
+		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version=%d", schemaVersion)); err != nil {
 		return err

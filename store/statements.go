@@ -17,6 +17,7 @@ type statements struct {
 	insertLeaf, insertCheckpoint, selectHash *sql.Stmt
 
 	quarantine, unquarantine *sql.Stmt
+	disable, enable          *sql.Stmt
 
 	all []*sql.Stmt
 }
@@ -44,6 +45,8 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		{&s.insertCheckpoint, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`},
 		{&s.quarantine, `INSERT INTO quarantine (key, reason) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`},
 		{&s.unquarantine, `DELETE FROM quarantine WHERE key = ?`},
+		{&s.disable, `INSERT INTO disabled (key, reason) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET reason = excluded.reason`},
+		{&s.enable, `DELETE FROM disabled WHERE key = ?`},
 	} {
 		stmt, err := conn.PrepareContext(ctx, p.sql)
 		if err != nil {

@@ -123,8 +123,22 @@ func (t *tx) Quarantine(key, reason string) error {
 }
 
 // Release implements [signer.Tx].
-func (t *tx) Release(key string) error {
-	res, err := t.stmt.unquarantine.ExecContext(t.ctx, key)
+func (t *tx) Release(key string) error { return t.remove(t.stmt.unquarantine, key) }
+
+// DisableKey implements [signer.Tx].
+func (t *tx) DisableKey(key, reason string) error {
+	if _, err := t.stmt.disable.ExecContext(t.ctx, key, reason); err != nil {
+		return t.fail(err)
+	}
+	return nil
+}
+
+// EnableKey implements [signer.Tx].
+func (t *tx) EnableKey(key string) error { return t.remove(t.stmt.enable, key) }
+
+// remove removes the one row of a key.
+func (t *tx) remove(stmt *sql.Stmt, key string) error {
+	res, err := stmt.ExecContext(t.ctx, key)
 	if err != nil {
 		return t.fail(err)
 	}

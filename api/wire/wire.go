@@ -19,6 +19,7 @@ type Submit struct {
 	Files          []SubmitFile      `json:"files,omitempty"`           // of a delta update
 	ChecksumFormat string            `json:"checksum_format,omitempty"` // "hex" (default) or "legacy"
 	Labels         map[string]string `json:"labels,omitempty"`          // e.g. commit, pipeline
+	Key            string            `json:"key,omitempty"`             // name of the key; default: the app's
 }
 
 // SubmitFile is one file of a delta update.
@@ -53,6 +54,9 @@ type Signature struct {
 	// denied request they are not kept; FileCount is always there.
 	Files     []File `json:"files,omitempty"`
 	FileCount int    `json:"file_count,omitempty"`
+
+	// Progress is there while the request is being signed.
+	Progress *Progress `json:"progress,omitempty"`
 
 	// The result. SessionKey is shown to the requester's uid and to root only.
 	Checksum   string   `json:"checksum,omitempty"`
@@ -97,20 +101,39 @@ type SignatureList struct {
 	Next int64 `json:"next,omitempty"`
 }
 
+// Progress is how many of a request's signatures are made.
+type Progress struct {
+	Signed int `json:"signed"`
+	Total  int `json:"total"`
+}
+
 // Key is the answer of GET /v1/keys/{name}.
 type Key struct {
 	Name           string   `json:"name"`
-	URI            string   `json:"uri"` // without anything secret
+	URI            string   `json:"uri"` // of the preferred replica; without anything secret
 	Apps           []string `json:"apps"`
+	OnlyOnRequest  bool     `json:"only_on_request,omitempty"` // signs only for requests that name it
 	KeyID          string   `json:"key_id"`
 	Fingerprint    string   `json:"fingerprint"` // "SHA256:" and hex, over the PKCS#1 DER
 	PublicKey      string   `json:"public_key"`  // PKCS#1 PEM, as an app carries it
 	CustodyDemand  string   `json:"custody_demanded"`
 	Custody        *Custody `json:"custody,omitempty"` // absent while it could not be checked
-	State          string   `json:"state"`             // "unchecked", "ok", "unavailable", "unusable", "quarantined"
-	Detail         string   `json:"detail,omitempty"`  // why it is not ok, and what to do
+	State          string   `json:"state"`             // "unchecked", "ok", "paused", "unavailable", "unusable", "disabled", "quarantined"
+	Detail         string   `json:"detail,omitempty"`  // why it is not ok, or not where it is preferred, and what to do
 	LastCheckedAt  string   `json:"last_checked_at,omitempty"`
 	WaitingInQueue int      `json:"waiting"` // requests that wait for this key
+	// Replicas are the places where the private key is, in the order of preference.
+	Replicas []Replica `json:"replicas"`
+}
+
+// Replica is one place where a private key is.
+type Replica struct {
+	URI           string   `json:"uri"`
+	State         string   `json:"state"` // as that of a key, but never "disabled" or "quarantined"
+	Detail        string   `json:"detail,omitempty"`
+	InUse         bool     `json:"in_use"` // the next signature is asked for here
+	Custody       *Custody `json:"custody,omitempty"`
+	LastCheckedAt string   `json:"last_checked_at,omitempty"`
 }
 
 // KeyList is the answer of GET /v1/keys.

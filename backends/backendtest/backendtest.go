@@ -1,5 +1,7 @@
 // Package backendtest judges key backends: one suite, run against every one of
-// them, that holds each to the contract of [signer.Key].
+// them, that holds each to the contract of [signer.Key], by itself and in the hands
+// of the daemon's core. [RunMaker] and [RunLogKey] do the same for what makes keys
+// and for the log's.
 package backendtest
 
 import (
@@ -51,10 +53,14 @@ func Run(t *testing.T, h Harness) {
 		{"empty batch", testEmptyBatch},
 		{"concurrency", testConcurrency},
 		{"cancelled", testCancelled},
+		{"deadline", testDeadline},
 		{"inspect", testInspect},
 		{"close", testClose},
 		{"close while in use", testCloseInUse},
 		{"unreachable and back again", testUnreachable},
+		{"through the core", testThroughCore},
+		{"full queue", testBusy},
+		{"health", testHealth},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, &suite{h}) })
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bundlesign/bundlesign/capgo"
 )
@@ -162,4 +163,25 @@ func testCancelled(t *testing.T, s *suite) {
 	cancel()
 	soon(t, "Sign whose context ended", wg.Wait)
 	s.sign(t, k, checksum(t, "c", capgo.FormatHex))
+}
+
+// testDeadline lets the caller's deadline come in the middle of a batch that takes
+// seconds: nothing of it comes back, and the key works on.
+func testDeadline(t *testing.T, s *suite) {
+	k := s.open(t)
+	s.sign(t, k, checksum(t, "a", capgo.FormatHex))
+	long := make([]capgo.Payload, 20_000)
+	for i := range long {
+		long[i] = checksum(t, fmt.Sprint(i), capgo.FormatHex)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	soon(t, "Sign whose deadline came", func() {
+		got, err := k.Sign(ctx, long)
+		s.refused(t, err, context.DeadlineExceeded)
+		if len(got) != 0 {
+			t.Errorf("%d signatures beside an error", len(got))
+		}
+	})
+	s.sign(t, k, checksum(t, "b", capgo.FormatHex))
 }

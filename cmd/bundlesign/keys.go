@@ -99,7 +99,16 @@ func (a *app) showKey(k *wire.Key, asJSON, asPEM bool) error {
 		t.row("detail", k.Detail)
 	}
 	t.row("apps", strings.Join(k.Apps, " "))
-	t.row("uri", k.URI)
+	if k.OnlyOnRequest {
+		t.row("signs", "only for requests that name it: bundlesign sign --key "+k.Name)
+	}
+	if len(k.Replicas) > 1 {
+		for i, r := range k.Replicas {
+			t.row(fmt.Sprintf("replica %d", i+1), describeReplica(r))
+		}
+	} else {
+		t.row("uri", k.URI)
+	}
 	t.row("key id", public.KeyID())
 	t.row("fingerprint", public.Fingerprint())
 	t.row("custody demanded", k.CustodyDemand)
@@ -112,4 +121,15 @@ func (a *app) showKey(k *wire.Key, asJSON, asPEM bool) error {
 	t.row("last checked", orDash(k.LastCheckedAt))
 	t.row("waiting", fmt.Sprint(k.WaitingInQueue))
 	return a.print(t.String() + "\n" + public.PEM())
+}
+
+func describeReplica(r wire.Replica) string {
+	text := r.URI + ": " + r.State
+	if r.InUse {
+		text += ", in use"
+	}
+	if r.Detail != "" {
+		text += " (" + r.Detail + ")"
+	}
+	return text
 }

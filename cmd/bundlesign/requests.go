@@ -120,6 +120,9 @@ func describeRequest(s *wire.Signature) string {
 	if len(s.Files) > 0 {
 		t.row("files", fmt.Sprint(len(s.Files)))
 	}
+	if p := s.Progress; p != nil {
+		t.row("signed so far", fmt.Sprintf("%d of %d signatures", p.Signed, p.Total))
+	}
 	t.row("requester", fmt.Sprintf("%s (uid %d)", orDash(s.Requester.User), s.Requester.UID))
 	t.row("rule", orDash(s.Rule))
 	t.row("policy", s.PolicyHash)

@@ -24,6 +24,7 @@ type signFlags struct {
 	app, channel, version string
 	format                string
 	labels                []string
+	keyName               string
 	output                string
 	key                   keyFlags
 	logKey                string
@@ -56,6 +57,7 @@ the proof that the signature is in the audit log.`,
 	fl.StringVar(&f.format, "format", string(capgo.FormatHex), "`form` of the checksum: hex, or legacy for updaters before 5.30.0, 6.30.0 and 7.30.0")
 	fl.StringArrayVar(&f.labels, "label", nil, "`name=value` for the record, such as commit=1a2b3c; may be repeated")
 	fl.StringVar(&f.output, "output", "", "`file` to write (default BUNDLE.zip"+encryptedSuffix+")")
+	fl.StringVar(&f.keyName, "key", "", "`name` of the key to sign with, if the app has several (default: the one for requests that name none)")
 	f.key.add(cmd)
 	fl.StringVar(&f.logKey, "log-key", "", logKeyUsage)
 	fl.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for approvals and for a daemon that is busy")
@@ -161,7 +163,7 @@ func (f *signFlags) submission() (*wire.Submit, error) {
 			return nil, &inputError{err: err}
 		}
 	}
-	sub := &wire.Submit{AppID: f.app, Channel: f.channel, Version: f.version, ChecksumFormat: string(format)}
+	sub := &wire.Submit{AppID: f.app, Channel: f.channel, Version: f.version, ChecksumFormat: string(format), Key: f.keyName}
 	for _, l := range f.labels {
 		k, v, ok := strings.Cut(l, "=")
 		if !ok || k == "" {

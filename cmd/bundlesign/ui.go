@@ -98,6 +98,9 @@ func (a *app) notice(n client.Notice) {
 	switch {
 	case n.Pending != nil:
 		text = fmt.Sprintf("request %s is %s: %s; waiting", n.Pending.ID, n.Pending.State, n.Pending.Reason)
+		if p := n.Pending.Progress; p != nil {
+			text = fmt.Sprintf("request %s is being signed: %d of %d signatures", n.Pending.ID, p.Signed, p.Total)
+		}
 	case n.Err != nil:
 		text = n.Err.Error() + "; trying again"
 	}

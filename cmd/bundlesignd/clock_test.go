@@ -22,7 +22,7 @@ func TestLogWithEntriesFromTheFuture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := openState(t.Context(), cfg)
+	state, err := openState(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

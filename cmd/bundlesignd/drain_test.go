@@ -144,7 +144,7 @@ func TestStopKeepsWhatCannotBeSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := openState(t.Context(), cfg)
+	state, err := openState(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

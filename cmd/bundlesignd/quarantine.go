@@ -69,11 +69,11 @@ func withState(cmd *cobra.Command, path string, fn func(*storeHandle) error) (er
 	if err != nil {
 		return err
 	}
-	state, err := openState(cmd.Context(), cfg)
+	state, err := openState(cmd.Context(), cfg, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, state.store.Close()) }()
+	defer func() { err = errors.Join(err, state.close()) }()
 	return fn(state)
 }
 

@@ -24,7 +24,7 @@ func TestQuarantineIsListedAndReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := openState(t.Context(), cfg)
+	state, err := openState(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

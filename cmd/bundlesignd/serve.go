@@ -126,12 +126,10 @@ func start(ctx context.Context, cfg *config.Config, log *zap.Logger) (_ *running
 			err = errors.Join(err, d.close())
 		}
 	}()
-	if d.state, err = openState(ctx, cfg); err != nil {
+	d.keys = newBackends(cfg, log)
+	if d.state, err = openState(ctx, cfg, d.keys); err != nil {
 		return nil, err
 	}
-	d.keys = backends.NewSet(backends.Options{
-		Logger: log, ChildCommand: []string{thisProgram, childCommand}, CredentialsDir: os.Getenv("CREDENTIALS_DIRECTORY"), VaultAddress: os.Getenv("VAULT_ADDR"),
-	})
 	keys, err := openKeys(d.keys, cfg)
 	if err != nil {
 		return nil, err
@@ -190,11 +188,11 @@ func (d *running) close() error {
 			errs = append(errs, err)
 		}
 	}
+	if d.state != nil {
+		errs = append(errs, d.state.close())
+	}
 	if d.keys != nil {
 		errs = append(errs, d.keys.Close())
-	}
-	if d.state != nil {
-		errs = append(errs, d.state.store.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -222,13 +220,17 @@ func (d *running) reload(ctx context.Context, path string, log *zap.Logger) {
 func openKeys(set *backends.Set, cfg *config.Config) ([]signer.KeyConfig, error) {
 	var out []signer.KeyConfig
 	for _, k := range cfg.Keys {
-		key, err := set.Open(backends.Spec{Name: k.Name, URI: k.URI, MaxSessions: k.MaxSessions, Timeout: k.Timeout})
-		if err != nil {
-			return nil, fmt.Errorf("key %q: %w", k.Name, err)
+		var replicas []signer.Replica
+		for _, uri := range k.URIs() {
+			key, err := set.Open(backends.Spec{Name: k.Name, URI: uri, MaxSessions: k.MaxSessions, Timeout: k.Timeout})
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w", k.Name, err)
+			}
+			replicas = append(replicas, signer.Replica{URI: backends.RedactURI(uri), Key: key})
 		}
 		out = append(out, signer.KeyConfig{
-			Name: k.Name, URI: backends.RedactURI(k.URI), Apps: k.Apps, Pin: k.PublicKey, Demand: k.Custody,
-			Key: key, Concurrency: k.MaxSessions, Queue: cfg.Limits.Queue,
+			Name: k.Name, Apps: k.Apps, OnlyOnRequest: k.OnlyOnRequest, Pin: k.PublicKey, Demand: k.Custody,
+			Replicas: replicas, Concurrency: k.MaxSessions, Queue: cfg.Limits.Queue,
 		})
 	}
 	return out, nil

@@ -1,0 +1,164 @@
+package signer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/bundlesign/bundlesign/capgo"
+)
+
+const (
+	// piece is how many payloads a key is given at once: so many that it never
+	// runs dry, so few that others have their turn.
+	piece = 512
+	// lanes is how many pieces of one request are under way: the key works on one
+	// while the signatures of the other are verified.
+	lanes = 2
+)
+
+// work is what a key has to sign for one request, and how far it is. What was
+// signed and verified stays, whatever happens to the rest.
+type work struct {
+	payloads []capgo.Payload
+
+	mu      sync.Mutex
+	todo    []span
+	sigs    []capgo.Signature
+	done    int      // payloads
+	custody *Custody // the weakest that any of the signatures was made under
+	moved   func()   // called after progress; must not block
+}
+
+// span is payloads from one index up to another.
+type span struct{ from, to int }
+
+func newWork(payloads []capgo.Payload, moved func()) *work {
+	w := &work{payloads: payloads, sigs: make([]capgo.Signature, len(payloads)), moved: moved}
+	for from := 0; from < len(payloads); from += piece {
+		w.todo = append(w.todo, span{from, min(from+piece, len(payloads))})
+	}
+	return w
+}
+
+// progress returns how many payloads are signed, of how many.
+func (w *work) progress() (done, of int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.done, len(w.payloads)
+}
+
+func (w *work) take() (span, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.todo) == 0 {
+		return span{}, false
+	}
+	s := w.todo[0]
+	w.todo = w.todo[1:]
+	return s, true
+}
+
+func (w *work) giveBack(s span) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.todo = append(w.todo, s)
+}
+
+func (w *work) put(s span, sigs []capgo.Signature, custody *Custody) {
+	w.mu.Lock()
+	copy(w.sigs[s.from:s.to], sigs)
+	w.done += s.to - s.from
+	if w.custody == nil || custody.Level.Rank() < w.custody.Level.Rank() {
+		w.custody = custody
+	}
+	w.mu.Unlock()
+	w.moved()
+}
+
+// run has the replica sign what is left to do. On error it can be run again, with
+// this replica or another.
+func (w *work) run(ctx context.Context, r *managedReplica) error {
+	custody := r.status().Custody
+	if custody == nil {
+		return fmt.Errorf("%w: it has not proved its custody", ErrUnavailable)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stopped := r.key.stopped()
+	go func() {
+		select {
+		case <-stopped:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var wg sync.WaitGroup
+	failed := make([]error, lanes)
+	for i := range min(lanes, len(w.todo)) {
+		wg.Go(func() {
+			if failed[i] = w.lane(ctx, r, custody); failed[i] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return gravest(failed)
+}
+
+// lane signs one piece after the other.
+func (w *work) lane(ctx context.Context, r *managedReplica, custody *Custody) error {
+	for {
+		s, more := w.take()
+		if !more {
+			return nil
+		}
+		sigs, err := r.sign(ctx, w.payloads[s.from:s.to])
+		if err != nil {
+			w.giveBack(s)
+			return err
+		}
+		w.put(s, sigs, custody)
+	}
+}
+
+// sign has payloads signed and verifies the signatures.
+func (r *managedReplica) sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error) {
+	if err := r.key.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.key.slots.Release(1)
+	if err := r.key.blocked(); err != nil {
+		return nil, err
+	}
+	sigs, err := r.Key.Sign(ctx, payloads)
+	if err != nil {
+		return nil, err
+	}
+	if len(sigs) != len(payloads) {
+		return nil, fmt.Errorf("%w: %d signatures for %d payloads", errWrongSignature, len(sigs), len(payloads))
+	}
+	for i, p := range payloads {
+		if err := r.key.Pin.Verify(p, sigs[i]); err != nil {
+			return nil, fmt.Errorf("%w: %w", errWrongSignature, err)
+		}
+	}
+	return sigs, nil
+}
+
+// gravest returns the error that decides what becomes of the work: a wrong
+// signature before any other, and one that only followed from another last.
+func gravest(errs []error) error {
+	var worst error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case errors.Is(err, errWrongSignature):
+			return err
+		case worst == nil || errors.Is(worst, context.Canceled):
+			worst = err
+		}
+	}
+	return worst
+}

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bundlesign/bundlesign/signer"
+)
+
+// A database of an earlier release is brought up to date, with all that is in it.
+func TestMigration(t *testing.T) {
+	dir, keys := stateDir(t), newLogKeys(t)
+	s := openStore(t, keys.options(dir))
+	if err := s.Update(t.Context(), insert(request("r1"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// As version 1 left it.
+	db, err := sql.Open("sqlite", filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("DROP TABLE disabled; PRAGMA user_version=1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, keys.options(dir))
+	if _, err := s.Request(t.Context(), "r1"); err != nil {
+		t.Errorf("a request of the earlier release: %v", err)
+	}
+	if err := s.Update(t.Context(), func(tx signer.Tx) error { return tx.DisableKey("acme", "why") }); err != nil {
+		t.Errorf("a table of the newer release: %v", err)
+	}
+}
+
+func TestDisabledKeys(t *testing.T) {
+	dir, keys := stateDir(t), newLogKeys(t)
+	s := openStore(t, keys.options(dir))
+	update := func(fn func(signer.Tx) error) error { return s.Update(t.Context(), fn) }
+	for _, reason := range []string{"first", "second"} {
+		if err := update(func(tx signer.Tx) error { return tx.DisableKey("acme", reason) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, keys.options(dir))
+	got, err := s.Disabled(t.Context())
+	if diff := cmp.Diff(map[string]string{"acme": "second"}, got); diff != "" || err != nil {
+		t.Errorf("error %v, (-want +got)\n%s", err, diff)
+	}
+	if err := update(func(tx signer.Tx) error { return tx.EnableKey("acme") }); err != nil {
+		t.Error(err)
+	}
+	if err := update(func(tx signer.Tx) error { return tx.EnableKey("acme") }); !errors.Is(err, signer.ErrNotFound) {
+		t.Errorf("enabled twice: %v, want %v", err, signer.ErrNotFound)
+	}
+	if got, err := s.Disabled(t.Context()); len(got) != 0 || err != nil {
+		t.Errorf("got %v, %v, want none", got, err)
+	}
+}
