@@ -44,6 +44,7 @@ type Core interface {
 	Keys() []signer.KeyStatus
 	Key(name string) (signer.KeyStatus, error)
 	Status(ctx context.Context) *signer.Status
+	KeyAdmin
 }
 
 var _ Core = (*signer.Signer)(nil)
@@ -140,10 +141,14 @@ func (s *Server) paths() map[string]route {
 		"/v1/signatures/{id}":            {"GET": s.signature, "DELETE": s.cancel},
 		"/v1/keys":                       {"GET": s.keys},
 		"/v1/keys/{name}":                {"GET": s.key},
+		"/v1/keys/{name}/check":          {"POST": s.checkKey},
+		"/v1/keys/{name}/disable":        {"POST": s.disableKey},
+		"/v1/keys/{name}/enable":         {"POST": s.enableKey},
 		"/v1/status":                     {"GET": s.status},
 		"/v1/log/checkpoint":             {"GET": s.checkpoint},
 		"/v1/log/entries":                {"GET": s.entries},
 		"/v1/log/entries/{index}":        {"GET": s.entry},
+		"/v1/log/operations":             {"POST": s.recordOperation},
 		"/v1/log/proof":                  {"GET": s.proof},
 		"/v1/log/tile/{level}/{tile...}": {"GET": s.tile},
 	}

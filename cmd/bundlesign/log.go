@@ -102,6 +102,8 @@ func whoOrWhy(l *audit.Leaf) string {
 	switch {
 	case l.Daemon != "":
 		return "bundlesignd " + l.Daemon
+	case l.Operation != nil:
+		return whatWasDone(l)
 	case l.Reason != "":
 		return l.Reason
 	case l.Requester != nil && l.Decision != nil:
@@ -112,6 +114,18 @@ func whoOrWhy(l *audit.Leaf) string {
 		return "key " + l.Key
 	}
 	return ""
+}
+
+// whatWasDone says what an operator did to a key.
+func whatWasDone(l *audit.Leaf) string {
+	text := fmt.Sprintf("%s %s: key %s", l.Operation.Action, l.Operation.Phase, l.Key)
+	if l.Requester != nil {
+		text += ", by " + l.Requester.String()
+	}
+	if l.Reason != "" {
+		text += ": " + l.Reason
+	}
+	return text
 }
 
 func (a *app) logCheckpointCommand() *cobra.Command {

@@ -82,6 +82,8 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newInitCommand(),
 		newConfigCommand(backends.CheckURI),
+		newKeyCommand(),
+		newPINCommand(),
 		newQuarantineCommand(),
 		newClockCommand(),
 		newModuleCommand(),
