@@ -1,6 +1,7 @@
 # The targets are for people and for CI alike; CI calls .ci/run, and that these.
 
 FUZZTIME ?= 30s
+ENDURANCE ?= 1h
 
 # In a tree that git does not trust (another owner's, say) or does not know, go
 # build cannot stamp the commit, and would fail.
@@ -24,7 +25,14 @@ test: ## install what the tests need, then run all of them, with the race detect
 	@go run ./scripts/gotest -race -count=1 -timeout 20m ./...
 
 .PHONY: test-all
-test-all: test ## the same, until there are tests too long for every change
+test-all: test ## the same, and what uses Vault with its newest release that can be built, too
+	@go run ./backends/vault/vaulttest/build all >/dev/null
+	@BUNDLESIGN_VAULT_VERSION=1.21.0 go run ./scripts/gotest -race -count=1 -timeout 20m ./backends/vault/...
+
+.PHONY: endurance
+endurance: ## have every backend fail at random under load, for an hour (or ENDURANCE)
+	@scripts/install-deps test
+	BUNDLESIGN_ENDURANCE=$(ENDURANCE) go test -count=1 -timeout 24h -v -run '^TestEndurance$$' ./cmd/bundlesignd
 
 .PHONY: lint
 lint: ## formatting, go vet, staticcheck

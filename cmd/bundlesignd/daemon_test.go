@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/backends/pkcs11/pkcs11test/provision"
 	"github.com/bundlesign/bundlesign/client"
 )
 
@@ -23,6 +24,18 @@ import (
 const asDaemon = "BUNDLESIGND_TEST_RUN"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case bareArg:
+			if err := barePKCS11Main(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		case provision.Arg:
+			os.Exit(provision.Main())
+		}
+	}
 	if os.Getenv(asDaemon) != "" {
 		main()
 	}
