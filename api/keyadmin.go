@@ -39,6 +39,16 @@ var (
 	recordedFingerprint = regexp.MustCompile(`^SHA256:[0-9a-f]{64}$`)
 )
 
+// overflowUID is what the kernel calls every user whom the daemon's user namespace has
+// no number for (user_namespaces(7)). It is nobody in particular, also for a daemon
+// that runs as nobody.
+const overflowUID = 65534
+
+// operates reports whether a uid is an operator of a daemon that runs as another.
+func operates(uid, daemon uint32) bool {
+	return uid == 0 || uid == daemon && uid != overflowUID
+}
+
 // operator names the peer of a request that only operators may make: root, and
 // the user as whom the daemon runs. Either could do the same to the daemon's files.
 func (s *Server) operator(r *http.Request) (policy.Identity, error) {
@@ -46,7 +56,7 @@ func (s *Server) operator(r *http.Request) (policy.Identity, error) {
 	if !ok {
 		return policy.Identity{}, errUnknownPeer
 	}
-	if p.uid != 0 && int(p.uid) != os.Geteuid() {
+	if !operates(p.uid, uint32(os.Geteuid())) {
 		return policy.Identity{}, &signer.Error{Kind: signer.KindForbidden, Detail: "only root, and the user as whom the daemon runs, may do this"}
 	}
 	who, err := s.caller(r)

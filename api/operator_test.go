@@ -45,6 +45,16 @@ func TestWhoIsAnOperator(t *testing.T) {
 	}
 }
 
+// Many users have the number for those without one; it makes none an operator.
+func TestTheOverflowUIDIsNoOperator(t *testing.T) {
+	if operates(overflowUID, overflowUID) {
+		t.Error("whoever has no number in the daemon's user namespace is an operator of one that runs as nobody")
+	}
+	if !operates(990, 990) || !operates(0, 990) || operates(991, 990) {
+		t.Error("want root and the daemon's own user, and nobody else")
+	}
+}
+
 // Each of the operators' paths asks who it is before it reads a body.
 func TestOperatorsPathsAreGuarded(t *testing.T) {
 	s := New(nil, Config{RequestsPerSecond: 100, Burst: 100, BodyBytes: 1000}, zap.NewNop())

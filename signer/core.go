@@ -242,8 +242,12 @@ func (s *Signer) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return &Error{Kind: KindStopping, Detail: "the daemon is stopping; try again in a moment", Retry: 2 * time.Second}
+		return stoppingError()
 	}
 	s.signing.Add(1)
 	return nil
+}
+
+func stoppingError() error {
+	return &Error{Kind: KindStopping, Detail: "the daemon is stopping; try again in a moment", Retry: 2 * time.Second}
 }

@@ -84,9 +84,6 @@ func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey, w *work)
 			if err == nil {
 				return nil
 			}
-			if ctx.Err() == nil && !errors.Is(err, errWrongSignature) && key.blocked() == nil {
-				replica.fell(err)
-			}
 		}
 		if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 			last = err
@@ -215,23 +212,37 @@ func (s *Signer) move(tx Tx, r *Request) error {
 
 // condemn takes a key that made a wrong signature out of use for good. The faulty
 // signature is not kept anywhere: it could reveal the private key.
+//
+// It is the private key that is taken out of use: under each name that it has.
 func (s *Signer) condemn(key *managedKey, reason string) {
 	reason = shorten(reason, maxReason)
-	if !key.quarantine(reason) {
-		return // whoever was first says so
+	var condemned []*managedKey
+	for _, k := range s.keys.sorted() {
+		// Whoever was first says so.
+		if k.Pin.Equal(key.Pin) && k.quarantine(reason) {
+			condemned = append(condemned, k)
+			s.log.Error("ALARM: a key is quarantined: it made a wrong signature, which can reveal a private key; find out why before it is used again",
+				zap.String("key", k.Name), zap.String("reason", reason))
+		}
 	}
-	s.log.Error("ALARM: a key is quarantined: it made a wrong signature, which can reveal a private key; find out why before it is used again",
-		zap.String("key", key.Name), zap.String("reason", reason))
+	if len(condemned) == 0 {
+		return
+	}
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := s.update(context.Background(), func(tx Tx) error {
-			if err := tx.Quarantine(key.Name, reason); err != nil {
-				return err
+			for _, k := range condemned {
+				if err := tx.Quarantine(k.Name, reason); err != nil {
+					return err
+				}
+				_, err := tx.Append(&audit.Leaf{
+					Type: audit.LeafQuarantined, Time: s.clock.Now(),
+					Key: k.Name, KeyFingerprint: k.Pin.Fingerprint(), Reason: reason,
+				})
+				if err != nil {
+					return err
+				}
 			}
-			_, err := tx.Append(&audit.Leaf{
-				Type: audit.LeafQuarantined, Time: s.clock.Now(),
-				Key: key.Name, KeyFingerprint: key.Pin.Fingerprint(), Reason: reason,
-			})
-			return err
+			return nil
 		})
 		if err == nil {
 			return

@@ -70,6 +70,7 @@ type managedKey struct {
 	mu          sync.Mutex
 	quarantined string        // why, or ""
 	disabled    string        // why, or ""
+	orders      int           // how often it was disabled
 	changed     chan struct{} // closed, and replaced, when waiting for the key may be over
 	stop        chan struct{} // closed while the key must not be used for anything
 
@@ -123,10 +124,29 @@ func (k *managedKey) quarantine(reason string) (first bool) {
 	return first
 }
 
-// disable takes the key out of use until it is enabled, or with "" enables it. What
-// is under way with it is broken off.
+// disable takes the key out of use until it is enabled. What is under way with it
+// is broken off.
 func (k *managedKey) disable(reason string) {
-	k.block(func() { k.disabled = reason })
+	k.block(func() {
+		k.disabled = reason
+		k.orders++
+	})
+}
+
+// enable lets the key be used again, after it has shown anew that it is well, unless
+// it was disabled once more than that number of times.
+func (k *managedKey) enable(orders int) {
+	for _, r := range k.replicas {
+		r.forget()
+	}
+	k.block(func() {
+		if k.orders == orders {
+			k.disabled = ""
+		}
+	})
+	for _, r := range k.replicas {
+		r.examine()
+	}
 }
 
 func (k *managedKey) block(change func()) {
@@ -150,11 +170,11 @@ func (k *managedKey) stopped() <-chan struct{} {
 	return k.stop
 }
 
-// disabledFor returns why the key is disabled, or "".
-func (k *managedKey) disabledFor() string {
+// disabledFor returns why the key is disabled, or "", and how often it was.
+func (k *managedKey) disabledFor() (reason string, orders int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.disabled
+	return k.disabled, k.orders
 }
 
 // healed wakes everybody who waits for the key.

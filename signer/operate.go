@@ -28,7 +28,7 @@ func (s *Signer) DisableKey(ctx context.Context, name, reason string, who policy
 	}
 	// Before it is durable: a key that somebody wants stopped is stopped, also
 	// when the disk is full.
-	before := k.disabledFor()
+	before, _ := k.disabledFor()
 	k.disable(reason)
 	err = s.update(ctx, func(tx Tx) error {
 		if err := tx.DisableKey(name, reason); err != nil {
@@ -53,8 +53,13 @@ func (s *Signer) EnableKey(ctx context.Context, name, reason string, who policy.
 	if err != nil {
 		return err
 	}
+	_, orders := k.disabledFor()
 	err = s.update(ctx, func(tx Tx) error {
-		if err := tx.EnableKey(name); err != nil && (!errors.Is(err, ErrNotFound) || k.disabledFor() == "") {
+		why, now := k.disabledFor()
+		if now != orders { // who disables it later comes later in the log, too
+			return &Error{Kind: KindConflict, Detail: fmt.Sprintf("key %q was disabled again meanwhile: %s", name, why)}
+		}
+		if err := tx.EnableKey(name); err != nil && (!errors.Is(err, ErrNotFound) || why == "") {
 			return err
 		}
 		_, err := s.append(tx, operation(k, audit.KeyEnable, audit.OperationDone, shorten(reason, maxReason), who))
@@ -66,7 +71,7 @@ func (s *Signer) EnableKey(ctx context.Context, name, reason string, who policy.
 	if err != nil {
 		return storeError(err)
 	}
-	k.disable("")
+	k.enable(orders)
 	s.log.Warn("key is enabled", zap.String("key", name), zap.String("reason", reason), zap.Stringer("by", who))
 	return nil
 }
@@ -87,31 +92,74 @@ func (s *Signer) CheckKey(ctx context.Context, name string, who policy.Identity)
 	if err != nil {
 		return KeyStatus{}, err
 	}
+	interrupted := k.examineAll(ctx)
+	st := k.status()
+	leaf := operation(k, audit.KeyCheck, audit.OperationDone, "", who)
+	leaf.Operation.Begun = &begun
+	if fault := st.fault(interrupted); fault != "" {
+		leaf.Operation.Phase, leaf.Reason = audit.OperationFailed, shorten(fault, maxReason)
+	}
+	if shown := st.weakest(); shown != nil {
+		leaf.Custody = shown
+	}
+	// Also when the operator has lost patience: what has begun ends in the log.
+	if _, err := s.Record(context.WithoutCancel(ctx), leaf); err != nil {
+		return st, err
+	}
+	return st, interrupted
+}
+
+// examineAll looks at every replica now, but for those whose backend asked to be
+// left alone. The error says why that did not come to its end.
+func (k *managedKey) examineAll(ctx context.Context) error {
 	var looks []<-chan struct{}
 	for _, r := range k.replicas {
-		if done := r.examine(); done != nil {
-			looks = append(looks, done)
+		if pause, _ := r.pausedFor(); pause > 0 {
+			continue
 		}
+		done := r.examine()
+		if done == nil {
+			if err := k.blocked(); err != nil {
+				return err
+			}
+			return stoppingError()
+		}
+		looks = append(looks, done)
 	}
 	for _, done := range looks {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return KeyStatus{}, ctx.Err()
+			return fmt.Errorf("waiting for the check of key %q: %w", k.Name, ctx.Err())
 		}
 	}
-	st := k.status()
-	leaf := operation(k, audit.KeyCheck, audit.OperationDone, "", who)
-	leaf.Operation.Begun = &begun
+	return nil
+}
+
+// fault says what a check found, or what interrupted it; "" if all is well.
+func (st *KeyStatus) fault(interrupted error) string {
+	switch {
+	case interrupted != nil:
+		return interrupted.Error()
+	case st.State == KeyQuarantined, st.State == KeyDisabled:
+		return st.Detail
+	}
 	for _, r := range st.At {
 		if r.State != KeyOK {
-			leaf.Operation.Phase, leaf.Reason = audit.OperationFailed, shorten(r.URI+": "+r.Detail, maxReason)
-			break
+			return r.URI + ": " + r.Detail
 		}
-		leaf.Custody = r.Custody
 	}
-	_, err = s.Record(ctx, leaf)
-	return st, err
+	return ""
+}
+
+// weakest returns the least custody that any replica which is well proved, or nil.
+func (st *KeyStatus) weakest() (least *Custody) {
+	for _, r := range st.At {
+		if r.State == KeyOK && (least == nil || r.Custody.Level.Rank() < least.Level.Rank()) {
+			least = r.Custody
+		}
+	}
+	return least
 }
 
 // Record writes an entry about what an operator did into the log.

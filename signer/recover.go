@@ -35,43 +35,54 @@ func (s *Signer) authorized(ctx context.Context) ([]*Request, error) {
 // is checked: the key must still be the one that was decided about, and the app's.
 func (s *Signer) resume(requests []*Request) {
 	for _, r := range requests {
-		key := s.keeper(r)
 		if s.begin() != nil {
 			return
 		}
 		s.watch.open(r.ID)
-		if key == nil {
-			go func() {
-				defer s.signing.Done()
-				s.finish(r, nil, Failed, fmt.Sprintf("its key %s (%s) no longer signs for %s", r.Key, r.KeyFingerprint, r.Submission.AppID))
-			}()
-			continue
+		var p *place // none without a key
+		if key := s.keeper(r); key != nil {
+			p = key.rejoin(r.Requester.UID, r.FileCount+2)
 		}
-		place := key.rejoin(r.Requester.UID, r.FileCount+2)
-		go s.resumeOne(r.ID, place)
+		go s.resumeOne(r.ID, p)
 	}
 }
 
 // keeper returns the key that an earlier request was authorized for, or nil if it
 // does not sign for the request's app any more. It may have another name by now.
 func (s *Signer) keeper(r *Request) *managedKey {
+	keeps := func(k *managedKey) bool {
+		return k.Pin.Fingerprint() == r.KeyFingerprint && slices.Contains(k.Apps, r.Submission.AppID)
+	}
+	if k := s.keys.byName[r.Key]; k != nil && keeps(k) {
+		return k // also if it is disabled: no other name gets around that
+	}
 	for _, k := range s.keys.sorted() {
-		if k.Pin.Fingerprint() == r.KeyFingerprint && slices.Contains(k.Apps, r.Submission.AppID) {
+		if keeps(k) {
 			return k
 		}
 	}
 	return nil
 }
 
-// resumeOne reads the whole request and executes it.
+// resumeOne reads the whole request and executes it, or without a place lets it
+// fail. One that was cancelled since the daemon started stays so: its key is not
+// used.
 func (s *Signer) resumeOne(id string, p *place) {
 	whole, err := s.store.Request(s.life, id)
-	if err != nil {
+	switch {
+	case err != nil:
 		s.log.Error("request cannot be taken up again; the next start tries", zap.String("id", id), zap.Error(err))
-		p.leave()
-		s.signing.Done()
+	case whole.State != Authorized:
+		s.watch.land(whole)
+	case p == nil:
+		s.finish(whole, nil, Failed, fmt.Sprintf("its key %s (%s) no longer signs for %s", whole.Key, whole.KeyFingerprint, whole.Submission.AppID))
+	default:
+		s.log.Info("request is taken up again", zap.String("id", id))
+		s.execute(whole, p)
 		return
 	}
-	s.log.Info("request is taken up again", zap.String("id", id))
-	s.execute(whole, p)
+	if p != nil {
+		p.leave()
+	}
+	s.signing.Done()
 }

@@ -95,6 +95,16 @@ func (r *managedReplica) ready() bool {
 	return r.state == KeyOK && r.pause() == 0
 }
 
+// forget makes a replica that was well show it again before it is used: what was
+// proved is from before an operator changed something.
+func (r *managedReplica) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == KeyOK {
+		r.state = KeyUnchecked
+	}
+}
+
 // nextLook returns how long a caller who needs the replica has to wait until it may
 // be looked at: less than recheckAfter. It may not be at all while its backend
 // wants to be left alone.
@@ -147,12 +157,13 @@ func (r *managedReplica) look(life context.Context) {
 	defer cancel()
 	custody, err := r.prove(ctx)
 	switch {
-	case life.Err() != nil:
-		// The daemon stops: that says nothing about the key.
-	case err == nil:
-		r.become(KeyOK, "", custody)
 	case errors.Is(err, errWrongSignature):
 		r.key.condemn(fmt.Sprintf("it made a wrong signature when it was checked: %v", err))
+	case life.Err() != nil, r.key.blocked() != nil:
+		// The daemon stops, or an operator stopped the key: that says nothing
+		// about the replica.
+	case err == nil:
+		r.become(KeyOK, "", custody)
 	default:
 		r.fail(err)
 	}
@@ -172,6 +183,9 @@ func (r *managedReplica) prove(ctx context.Context) (*Custody, error) {
 	}
 	if ev.Custody.Level.Rank() < demand.Rank() || demand.Rank() < 0 {
 		return nil, fmt.Errorf("%w: it proved custody %q, but the configuration demands %q", ErrKeyUnusable, ev.Custody.Level, demand)
+	}
+	if err := r.key.blocked(); err != nil {
+		return nil, err // since this look began
 	}
 	test := capgo.SessionKeyPayload()
 	sigs, err := r.Key.Sign(ctx, []capgo.Payload{test})
@@ -204,23 +218,27 @@ func (r *managedReplica) fell(err error) {
 	}
 }
 
-// fail notes a failure. A backend that says when to come back is well: it is left
-// alone until then, and nothing else.
+// fail notes a failure. A backend that says when to come back is left alone until
+// then. It is well, and nothing else is the matter, unless it says too that somebody
+// must change something.
 func (r *managedReplica) fail(err error) {
-	if wait := retryAfter(err); wait > 0 {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.paused, r.why = r.key.clock.Now().Add(min(wait, longestPause)), err.Error()
-		if r.state == KeyUnchecked {
-			r.state, r.detail = KeyUnavailable, err.Error()
-		}
-		return
-	}
 	state := KeyUnavailable
 	if errors.Is(err, ErrKeyUnusable) {
 		state = KeyUnusable
 	}
+	if wait := retryAfter(err); wait > 0 && r.leave(wait, err.Error()) && state != KeyUnusable {
+		return
+	}
 	r.become(state, err.Error(), nil)
+}
+
+// leave has the replica left alone for a while. It reports whether it was known to be
+// well or not before.
+func (r *managedReplica) leave(wait time.Duration, why string) (known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.paused, r.why = r.key.clock.Now().Add(min(wait, longestPause)), why
+	return r.state != KeyUnchecked
 }
 
 // retryAfter returns when the error says that its call is worth another try, or 0.

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/bundlesign/bundlesign/audit"
-	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
@@ -147,6 +146,32 @@ func TestWrongSignatureOfOneReplicaQuarantinesTheKey(t *testing.T) {
 	})
 }
 
+// One private key under two names is quarantined under both.
+func TestQuarantineIsOfTheKeyAndNotOfItsName(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		twin := r.config.Keys[0]
+		twin.Name, twin.Apps = "twin", []string{"com.acme.twin"}
+		twin.Replicas = []signer.Replica{{URI: "faulty:twin", Key: &faultyKey{private: testKey(), custody: signer.NonExtractable}}}
+		r.config.Keys = append(r.config.Keys, twin)
+		r.key.spoilCheck = true
+		r.start()
+		synctest.Wait()
+		refused := func() {
+			t.Helper()
+			sub := submission()
+			sub.AppID = "com.acme.twin"
+			_, err := r.submit(sub, alice, "")
+			if e := wantKind(t, err, signer.KindKeyUnusable); !strings.Contains(e.Detail, "quarantined") {
+				t.Errorf("%q does not say why", e.Detail)
+			}
+		}
+		refused()
+		r.stop()
+		r.start()
+		refused()
+	})
+}
+
 // quotaError is a backend that says when to come back.
 type quotaError struct{ after time.Duration }
 
@@ -197,6 +222,119 @@ func TestQuotaIsTold(t *testing.T) {
 	})
 }
 
+// What a backend says about coming back is believed within reason, and does not make
+// a key well that somebody must see to.
+func TestRetryAfterIsBelievedWithinReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault error
+		state signer.KeyState // meanwhile
+		kind  signer.Kind     // of the refusals meanwhile
+		least time.Duration   // until it is asked again
+		most  time.Duration
+	}{
+		"a year":          {quotaError{8766 * time.Hour}, signer.KeyPaused, signer.KindKeyUnavailable, time.Minute, 62 * time.Second},
+		"a year ago":      {fault: quotaError{-8766 * time.Hour}, most: 2 * time.Second},
+		"of no use":       {fmt.Errorf("%w: %w", signer.ErrKeyUnusable, quotaError{20 * time.Second}), signer.KeyUnusable, signer.KindKeyUnusable, 20 * time.Second, 22 * time.Second},
+		"the least time":  {fault: quotaError{1}, most: 2 * time.Second},
+		"not said at all": {fault: away(), most: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.start()
+				r.mustSubmit(submission(), bob)
+				begun := time.Now()
+				var asked atomic.Int32
+				var again atomic.Int64 // when it was asked again, after begun
+				r.key.with(func(k *faultyKey) {
+					k.fault = func() error {
+						switch asked.Add(1) {
+						case 1:
+							return c.fault
+						case 2:
+							again.Store(int64(time.Since(begun)))
+						}
+						return nil
+					}
+				})
+				if _, err := r.core.Submit(t.Context(), release(1), alice, ""); err != nil {
+					t.Fatal(err)
+				}
+				if c.least > 0 {
+					synctest.Wait()
+					if st, _ := r.core.Key("acme"); st.State != c.state {
+						t.Errorf("the key is %s: %s, want %s", st.State, st.Detail, c.state)
+					}
+					_, err := r.core.Submit(t.Context(), release(2), alice, "")
+					wantKind(t, err, c.kind)
+				}
+				time.Sleep(c.most)
+				synctest.Wait()
+				if d := time.Duration(again.Load()); asked.Load() < 2 || d < c.least {
+					t.Errorf("it was asked %d times, again after %s, want %s to %s", asked.Load(), d, c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+// Requests that wait for their turn do not each lose the time-out of a replica that
+// fell before it, and a backend that wants to be left alone is, also by them.
+func TestQueueTurnsFromAReplicaThatFell(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault error
+		spare bool
+		most  time.Duration
+	}{
+		"a network that swallows all": {signer.ErrUnavailable, true, 15 * time.Second},
+		"a quota":                     {quotaError{20 * time.Second}, false, 45 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				if c.spare {
+					r.withSpare()
+				}
+				r.start()
+				r.mustSubmit(submission(), bob)
+				var asked atomic.Int32
+				begun := time.Now()
+				r.key.with(func(k *faultyKey) {
+					k.faultInUse = func() error {
+						if time.Since(begun) > 15*time.Second {
+							return nil
+						}
+						asked.Add(1)
+						time.Sleep(10 * time.Second)
+						return c.fault
+					}
+				})
+				var ids []string
+				for i := range 8 {
+					who := alice
+					if i%2 == 1 {
+						who = bob
+					}
+					req, err := r.core.Submit(t.Context(), release(i), who, "")
+					if err != nil {
+						t.Fatal(err)
+					}
+					ids = append(ids, req.ID)
+				}
+				for _, id := range ids {
+					if got, err := r.core.Wait(t.Context(), id); err != nil || got.State != signer.Signed {
+						t.Fatalf("got %+v, %v, want it signed", got, err)
+					}
+				}
+				if n := asked.Load(); n != 2 {
+					t.Errorf("the replica was asked %d times, want by the 2 requests that had their turn", n)
+				}
+				if d := time.Since(begun); d > c.most {
+					t.Errorf("the last was signed after %s", d)
+				}
+			})
+		})
+	}
+}
+
 func TestDisabledKey(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start()
@@ -208,7 +346,6 @@ func TestDisabledKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		root := policy.Identity{UID: 0, User: "root"}
 		if err := r.core.DisableKey(t.Context(), "acme", " ", root); err == nil {
 			t.Error("a key was disabled without a reason")
 		}

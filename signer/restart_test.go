@@ -128,6 +128,57 @@ func TestAuthorizedRequestFailsIfItsKeyIsNoLongerTheSame(t *testing.T) {
 	})
 }
 
+// A request can be cancelled before the daemon has taken it up again.
+func TestCancelledBeforeItIsTakenUpAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		req := r.strand()
+		uses := r.key.used()
+		r.open()
+		r.store.failWith(func(n int) error {
+			if n == 0 { // the entry of the start, without which nothing is taken up
+				return signer.ErrStoreFull
+			}
+			return nil
+		})
+		if err := r.core.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.core.Cancel(t.Context(), req.ID, alice); err != nil || got.State != signer.Cancelled {
+			t.Fatalf("got %+v, %v, want it cancelled", got, err)
+		}
+		time.Sleep(10 * time.Second)
+		if r.key.used() != uses {
+			t.Error("the key was used for a request that is cancelled")
+		}
+		if err := r.core.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+// What waits for a disabled key fails at the next start, also if the same key is
+// there under another name.
+func TestAuthorizedRequestOfADisabledKeyFailsAtTheStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		req := r.strand()
+		other := r.config.Keys[0]
+		other.Name, other.OnlyOnRequest = "a-second-name", true
+		r.config.Keys = append(r.config.Keys, other)
+		r.open()
+		if err := r.store.Update(t.Context(), func(tx signer.Tx) error { return tx.DisableKey("acme", "stolen") }); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.core.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		got, err := r.core.Wait(t.Context(), req.ID)
+		if err != nil || got.State != signer.Failed || !strings.Contains(got.Reason, "is disabled: stolen") {
+			t.Fatalf("got %+v, %v, want it failed with the reason", got, err)
+		}
+	})
+}
+
 func TestCloseFinishesWhatWasBegun(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start()

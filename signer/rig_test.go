@@ -65,6 +65,7 @@ type faultyKey struct {
 	spoilCheck bool         // wrong signatures in checks only
 	hang       bool         // Inspect does not answer
 	inspected  atomic.Int32 // calls of Inspect
+	checked    atomic.Int32 // the checks' signatures
 }
 
 func (k *faultyKey) with(fn func(*faultyKey)) {
@@ -118,6 +119,7 @@ func (k *faultyKey) Sign(ctx context.Context, payloads []capgo.Payload) ([]capgo
 		out[i] = capgo.Signature(s)
 	}
 	if isCheck {
+		k.checked.Add(1)
 		if spoilCheck {
 			out[0][9] ^= 1
 		}
@@ -158,6 +160,14 @@ type faultyStore struct {
 	mu   sync.Mutex
 	fail func(n int) error // of the n-th Update from now, from 0
 	n    int
+	// after runs once, when the next Update that succeeds has committed.
+	after func()
+}
+
+func (s *faultyStore) afterCommit(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = fn
 }
 
 func (s *faultyStore) failWith(fn func(n int) error) {
@@ -177,7 +187,17 @@ func (s *faultyStore) Update(ctx context.Context, fn func(signer.Tx) error) erro
 	if err != nil {
 		return err
 	}
-	return s.Store.Update(ctx, fn)
+	if err := s.Store.Update(ctx, fn); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	if after != nil {
+		after()
+	}
+	return nil
 }
 
 // movableClock is the system's clock with an offset.

@@ -47,12 +47,15 @@ func (w *watchers) take(id string, work *work, cancel func()) bool {
 // are 0 if nobody works on it.
 func (w *watchers) progress(id string) (done, of int) {
 	w.mu.Lock()
-	f := w.flights[id]
+	var work *work
+	if f := w.flights[id]; f != nil {
+		work = f.work
+	}
 	w.mu.Unlock()
-	if f == nil || f.work == nil {
+	if work == nil {
 		return 0, 0
 	}
-	return f.work.progress()
+	return work.progress()
 }
 
 // drop forgets the flight of a request that was not accepted after all. Nobody

@@ -123,7 +123,12 @@ func (w *work) lane(ctx context.Context, r *managedReplica, custody *Custody) er
 	}
 }
 
-// sign has payloads signed and verifies the signatures.
+// errTurnedAway: the replica fell while payloads waited for their turn.
+var errTurnedAway = fmt.Errorf("%w: the replica that was chosen is not well any more", ErrUnavailable)
+
+// sign has payloads signed and verifies the signatures. A replica that fell since it
+// was chosen is not asked: all who wait for it would lose its time-out, one after
+// the other.
 func (r *managedReplica) sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error) {
 	if err := r.key.slots.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -132,8 +137,15 @@ func (r *managedReplica) sign(ctx context.Context, payloads []capgo.Payload) ([]
 	if err := r.key.blocked(); err != nil {
 		return nil, err
 	}
+	if !r.ready() {
+		st := r.status()
+		return nil, fmt.Errorf("%w: it is %s: %s", errTurnedAway, st.State, st.Detail)
+	}
 	sigs, err := r.Key.Sign(ctx, payloads)
 	if err != nil {
+		if ctx.Err() == nil && r.key.blocked() == nil {
+			r.fell(err) // before the next in the queue has its turn
+		}
 		return nil, err
 	}
 	if len(sigs) != len(payloads) {

@@ -57,7 +57,8 @@ func openLog(ctx context.Context, conn *sql.Conn, stmt *statements, s note.Signe
 	err = conn.QueryRowContext(ctx, `SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1`).Scan(&msg)
 	if errors.Is(err, sql.ErrNoRows) && l.size == 0 {
 		err := l.writeFirst(ctx, tree)
-		if errors.Is(err, signer.ErrLogKey) && errors.Is(err, signer.ErrUnavailable) {
+		// A failure that does not say that it is for good may pass (see [signer.Key]).
+		if errors.Is(err, signer.ErrLogKey) && !errors.Is(err, signer.ErrKeyUnusable) {
 			return l, nil // the first entry brings the first checkpoint
 		}
 		return l, err
