@@ -25,10 +25,14 @@ func (m *Module) confirm(ctx context.Context, p *process) error {
 	if s == nil {
 		return fmt.Errorf("%w: pkcs11 %s: the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE): put the PIN in a file and add pin-source= to the URI, or make a key without", signer.ErrKeyUnusable, m.name)
 	}
+	if m.took(p) == [32]byte{} {
+		return fmt.Errorf("%w: pkcs11 %s: the key wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE), but somebody else had logged in to the token, so nothing shows that the PIN in %s is right, and each use with a wrong one brings the token nearer to locking: have nobody else log in to the token, or make a key without", signer.ErrKeyUnusable, m.name, m.cfg.PIN)
+	}
 	if m.pin.hash(s.value) != m.took(p) {
-		// The new PIN is first tried in a login.
-		p.end(errors.New("the PIN was changed where it is read from"))
-		return nil
+		// The new PIN is first tried in a login, by another child.
+		changed := errors.New("the PIN was changed where it is read from")
+		p.end(changed)
+		return &goneError{changed}
 	}
 	body, err := proto.Encode(proto.Confirm{PIN: s.value})
 	if err != nil {

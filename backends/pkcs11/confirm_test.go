@@ -124,3 +124,56 @@ func TestConfirmWithAChangedPIN(t *testing.T) {
 	f.token.WritePIN(softhsmtest.PIN)
 	mustSign(t, k)
 }
+
+// TestConfirmAfterAChange has the operator change the PIN in the token and in its
+// file between the login and the first use of the key: the request in flight goes on
+// with the next child, which asks for the PIN as the first did.
+func TestConfirmAfterAChange(t *testing.T) {
+	f := newConfirmRig(t)
+	r := newRig(t, f.config(t))
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	if _, err := k.Inspect(t.Context()); err != nil { // logs in, and confirms nothing
+		t.Fatal(err)
+	}
+	f.token.SetPIN("another-pin-for-the-test")
+	f.token.WritePIN("another-pin-for-the-test")
+	mustSign(t, k)
+	if n := r.count(opened); n != 2 {
+		t.Errorf("%d children, want 2", n)
+	}
+}
+
+// TestConfirmAfterAnothersLogin has the token say that it is logged in already, so that
+// the PIN was not looked at: it is not tried for the use of a key.
+func TestConfirmAfterAnothersLogin(t *testing.T) {
+	f := newConfirmRig(t)
+	r := newRig(t, f.config(t))
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	f.fake.Inject(faultmodule.Fault{Function: "C_Login", Code: ckr.UserAlreadyLoggedIn, Late: true, Times: 1})
+	wantError(t, sign(t.Context(), t, k), signer.ErrKeyUnusable, "somebody else had logged in")
+	if n := f.fake.Calls("C_Login"); n != 1 {
+		t.Errorf("%d logins, want 1", n)
+	}
+	if n := r.count(opened); n != 1 {
+		t.Errorf("%d children, want 1: another would not help", n)
+	}
+}
+
+// TestConfirmAndCrash has the child end in the first signature after it was given the
+// PIN: the order is given to the next one, which needs the PIN too. Two that end are
+// enough.
+func TestConfirmAndCrash(t *testing.T) {
+	f := newConfirmRig(t)
+	r := newRig(t, f.config(t))
+	k := r.key(pkcs11.KeyOptions{Object: "acme"})
+	f.fake.Inject(faultmodule.Fault{Function: "C_Sign", Action: faultmodule.Crash, Times: 1})
+	mustSign(t, k)
+	if n := r.count(opened); n != 2 {
+		t.Errorf("%d children, want 2", n)
+	}
+	f.fake.Inject(faultmodule.Fault{Function: "C_Sign", Action: faultmodule.Crash})
+	wantError(t, sign(t.Context(), t, k), signer.ErrUnavailable, "")
+	if n := r.count(opened); n != 3 {
+		t.Errorf("%d children, want 3: one more try is all", n)
+	}
+}

@@ -261,3 +261,22 @@ func TestTokenWithoutGenerator(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryFindsItselfInTheWay has a token fail in a signature and keep it under way:
+// the same call made again is refused for that, and goes through in another session.
+func TestRetryFindsItselfInTheWay(t *testing.T) {
+	f := newFaultRig(t)
+	_, k := f.start(t, pkcs11.KeyOptions{})
+	mustSign(t, k)
+	before := f.tally()
+	f.fake.Inject(faultmodule.Fault{Function: "C_SignInit", Code: ckr.OperationActive, Skip: 1, Times: 1})
+	f.once("C_Sign", 0x002) // CKR_HOST_MEMORY
+	mustSign(t, k)
+	calls := f.tally().since(before)
+	want := tally{"C_SignInit": 3, "C_OpenSession": 1, "C_Initialize": 0, "C_Login": 0}
+	for name, want := range want {
+		if calls[name] != want {
+			t.Errorf("%s was called %d times, want %d", name, calls[name], want)
+		}
+	}
+}

@@ -144,11 +144,12 @@ func TestHangs(t *testing.T) {
 // deadline of one operation is signed all the same.
 func TestSlowModule(t *testing.T) {
 	f := newFaultRig(t)
-	r, k := f.start(t, backend.KeyOptions{Timeout: 2 * time.Second, MaxSessions: 1})
+	// Of the deadline an order needs a tenth, as long as the machine is not busy.
+	r, k := f.start(t, backend.KeyOptions{Timeout: 5 * time.Second, MaxSessions: 1})
 	mustSign(t, k)
-	f.fake.Inject(faultmodule.Fault{Function: "C_Sign", Action: faultmodule.Delay, Delay: 25 * time.Millisecond})
+	f.fake.Inject(faultmodule.Fault{Function: "C_Sign", Action: faultmodule.Delay, Delay: 55 * time.Millisecond})
 	var payloads []capgo.Payload
-	for i := range 100 { // 2.5 s in all
+	for i := range 100 { // 5.5 s in all
 		payloads = append(payloads, payload(t, fmt.Sprint(i)))
 	}
 	if _, err := k.Sign(t.Context(), payloads); err != nil {

@@ -90,15 +90,17 @@ func TestKilledUnderLoad(t *testing.T) {
 // TestFrozen stops the child in the middle: the deadline holds, and the order is
 // given to a new child.
 func TestFrozen(t *testing.T) {
+	// Long enough for the new child's first signature on a slow machine.
+	const deadline = 4 * time.Second
 	r, _, _ := newSoftHSMRig(t)
-	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: 500 * time.Millisecond})
+	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: deadline})
 	mustSign(t, k)
 	pid := r.pid()
 	r.freeze(pid)
 	began := time.Now()
 	mustSign(t, k)
-	if took := time.Since(began); took < 500*time.Millisecond || took > patience {
-		t.Errorf("a deadline of 500ms took %s", took)
+	if took := time.Since(began); took < deadline || took > patience {
+		t.Errorf("a deadline of %s took %s", deadline, took)
 	}
 	eventually(t, "the frozen process is gone", func() bool { return !alive(pid) })
 }

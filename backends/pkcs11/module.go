@@ -84,37 +84,35 @@ func (m *Module) Close() error {
 }
 
 // do runs f with the child, and a second time with a new child or after a new
-// login if that is what the way it failed calls for.
+// login if that is what the way it failed calls for. That a child was not given the
+// PIN for the use of a key yet is no failure: each child is given it when it asks.
 func (m *Module) do(ctx context.Context, f func(*process) error) error {
-	var err error
-	confirmed := false
-	for again := true; again; {
-		p, login, readyErr := m.ready(ctx)
-		if readyErr != nil {
-			return readyErr
+	var confirmed *process
+	for retried := false; ; {
+		p, login, err := m.ready(ctx)
+		if err != nil {
+			return err
 		}
-		first := err == nil
 		if err = f(p); err == nil {
 			p.worked.Store(true)
 			p.failures.Store(0)
 			return nil
 		}
-		if isKind(err, proto.KindKeyConfirm) && !confirmed {
-			// That it was not confirmed yet is no failure.
-			confirmed = true
-			if err := m.confirm(ctx, p); err != nil {
-				return err
+		if isKind(err, proto.KindKeyConfirm) && confirmed != p {
+			confirmed = p
+			if err = m.confirm(ctx, p); err == nil {
+				continue
 			}
-			err = nil
-			continue
 		}
 		helped, mendErr := m.mend(ctx, p, login, err)
 		if mendErr != nil {
 			return mendErr
 		}
-		again = helped && first
+		if !helped || retried {
+			return err
+		}
+		retried = true
 	}
-	return err
 }
 
 // mend does what the way that a call failed calls for, and reports whether the call

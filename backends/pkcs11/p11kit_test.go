@@ -100,7 +100,7 @@ func TestServerNotThereYet(t *testing.T) {
 func TestServerFrozen(t *testing.T) {
 	r := newRemote(t)
 	r.SetOpenTimeout(5 * time.Second)
-	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: time.Second})
+	k := r.key(pkcs11.KeyOptions{Object: "acme", Timeout: 2 * time.Second})
 	mustSign(t, k)
 	r.server.Freeze()
 	began := time.Now()

@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,16 @@ func (m *Module) logInOnPad(p *process, state *proto.LoginState) error {
 		return m.padUnanswered()
 	}
 	m.log.Warn("type the PIN of the pkcs11 token on its keypad", zap.Duration("within", m.padTimeout()))
-	if _, err := p.login(m.ctx, proto.Login{Pad: true}, m.padTimeout()); err != nil {
+	_, err := p.login(m.ctx, proto.Login{Pad: true}, m.padTimeout())
+	var fault *proto.Fault
+	if errors.As(err, &fault) && fault.Call != "C_Login" {
+		// It did not come to that: the token got lost just before.
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.padAsked = false
+		return err
+	}
+	if err != nil {
 		m.log.Error("the PIN was not typed on the pkcs11 token's keypad, or was refused; it is not asked for again before a restart", zap.Error(err))
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 // life is one life of a daemon: it starts, uses the key a few times and ends.
 func (f *faultRig) life(t *testing.T, cfg backend.Config) error {
 	t.Helper()
-	const timeout = 5 * time.Second // for a login that hangs, and for one that does not on a busy machine
+	const timeout = 10 * time.Second // for a login that hangs, and for one that does not on a busy machine
 	r := newRig(t, cfg)
 	r.SetOpenTimeout(timeout)
 	k := r.key(backend.KeyOptions{Object: "acme", Timeout: timeout})
@@ -240,5 +240,27 @@ func TestKeypad(t *testing.T) {
 	mustSign(t, k)
 	if n := f.fake.Calls("C_Login"); n != 1 {
 		t.Errorf("%d attempts to log in, want 1", n)
+	}
+}
+
+// TestKeypadNotReached has the token get lost for a moment just before somebody would
+// have been asked for the PIN: that is no reason not to ask.
+func TestKeypadNotReached(t *testing.T) {
+	rig := newFaultRig(t)
+	newKey := func(f *faultRig) *backend.Key {
+		f.fake.SetFlags(pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH, 0)
+		f.fake.TypePIN(softhsmtest.PIN)
+		cfg := f.config(t)
+		cfg.PIN = uri.PINSource{}
+		return newRig(t, cfg).key(backend.KeyOptions{Object: "acme"})
+	}
+	mustSign(t, newKey(rig))
+	// The last time that a good start asks for the token's flags is in the login.
+	last := rig.fake.Calls("C_GetTokenInfo") - 1
+	f := rig.fresh(t)
+	f.fake.Inject(faultmodule.Fault{Function: "C_GetTokenInfo", Code: 0x032, Skip: last, Times: 1}) // CKR_DEVICE_REMOVED
+	mustSign(t, newKey(f))
+	if n := f.fake.Calls("C_Login"); n != 1 {
+		t.Errorf("asked %d times, want once", n)
 	}
 }

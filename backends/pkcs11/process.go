@@ -62,7 +62,7 @@ type process struct {
 	// Guarded by the Module's mutex.
 	logins  int
 	relogin *attempt
-	tookPIN [32]byte // what the token took at login, as [pin.hash] writes it
+	tookPIN [32]byte // what the token took at login, as [pin.hash] writes it; zero: nothing yet
 }
 
 // startProcess starts the child. It does not say anything to it yet.
@@ -139,7 +139,7 @@ func (p *process) supervise(started chan<- error) {
 // it is ending, supervise will say how, and it may still be writing why; if it
 // goes on without a connection, it is of no use.
 func (p *process) lost(err error) {
-	const lastWords = time.Second
+	const lastWords = 5 * time.Second
 	select {
 	case <-p.reaped:
 	case <-p.dead:

@@ -107,7 +107,8 @@ func (p *pool) revive(atOnce bool) {
 }
 
 // withSession runs f with a session of its own, and once more if the way that it
-// failed calls for that. What is beyond a new session is left to the daemon, which
+// failed calls for that, or twice if only the second failure called for a new
+// session. What is beyond a new session is left to the daemon, which
 // has the PIN and can start a new process.
 func (t *token) withSession(f func(*session) error) error {
 	s, err := t.take()
@@ -116,13 +117,16 @@ func (t *token) withSession(f func(*session) error) error {
 	}
 	defer t.put(s)
 	err = f(s)
-	switch classOf(err) {
-	case ckr.Retry:
-		if s.open {
-			return f(s)
+	class := classOf(err)
+	if class == ckr.Retry && s.open {
+		err = f(s)
+		if class = classOf(err); class == ckr.Retry {
+			return err
 		}
-		fallthrough
-	case ckr.NewSession:
+	}
+	// Of a call that failed and was made again, something may be under way in the
+	// session still: another session has nothing of it.
+	if class == ckr.Retry || class == ckr.NewSession {
 		if err := t.renew(s); err != nil {
 			return err
 		}

@@ -118,8 +118,8 @@ func (s *Store) isProved(id string, r *record, try *Try) bool {
 }
 
 // Accepted ends an attempt with a PIN that the token took. The record that is left
-// holds nothing of any PIN. On error the attempt stays without an answer; the login
-// is good nevertheless.
+// holds nothing of any PIN. On error the attempt stays without an answer, or there is
+// no record; the login is good nevertheless.
 func (a *Attempt) Accepted() error {
 	defer a.unlock()
 	s, id := a.store, a.try.Token.ID()

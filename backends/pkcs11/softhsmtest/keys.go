@@ -128,6 +128,15 @@ func (tk *Token) Delete(label string) {
 	})
 }
 
+// SetPIN changes the user PIN of the token, and not what is in the PIN file. After
+// that, keys can be made in the token no more.
+func (tk *Token) SetPIN(pin string) {
+	tk.t.Helper()
+	tk.visit(func(ctx *pkcs11.Ctx, s pkcs11.SessionHandle) {
+		must(tk.t, ctx.SetPIN(s, PIN, pin))
+	})
+}
+
 // visit runs f in a session that is logged in to the token.
 func (tk *Token) visit(f func(*pkcs11.Ctx, pkcs11.SessionHandle)) {
 	tk.t.Helper()
