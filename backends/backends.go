@@ -1,6 +1,6 @@
 // Package backends turns the URI of a key into the key: it knows which backend
-// each scheme means, and owns what backends of the same kind share, which today
-// is one child process for each PKCS#11 token.
+// each scheme means, and owns what keys of the same backend share: one child process
+// for each PKCS#11 token, and what came of logging in to Vault.
 //
 // Its invariant is that a key is opened without being touched. Whether an HSM
 // can be reached or a file is there shows when the key is used, and may change
@@ -64,6 +64,8 @@ type Set struct {
 	closed  bool
 	leases  map[*lease]struct{}
 	modules map[token]*module
+
+	logins *vault.Logins
 }
 
 // token identifies what one child process serves.
@@ -85,7 +87,7 @@ func NewSet(options Options) *Set {
 	if options.Logger == nil {
 		options.Logger = zap.NewNop()
 	}
-	return &Set{options: options, leases: map[*lease]struct{}{}, modules: map[token]*module{}}
+	return &Set{options: options, leases: map[*lease]struct{}{}, modules: map[token]*module{}, logins: vault.NewLogins()}
 }
 
 var errClosed = errors.New("the key backends are closed")
@@ -130,6 +132,7 @@ func (s *Set) vaultConfig(u *vault.URI, timeout time.Duration) vault.Config {
 		CredentialsDir: s.options.CredentialsDir,
 		Timeout:        timeout,
 		Logger:         s.options.Logger,
+		Logins:         s.logins,
 	}
 }
 

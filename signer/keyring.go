@@ -92,7 +92,7 @@ func newManagedKey(c KeyConfig, clock Clock, spawn spawn, log *zap.Logger) *mana
 	}
 	for _, r := range c.Replicas {
 		log := log.With(zap.String("key", c.Name), zap.String("uri", r.URI))
-		k.replicas = append(k.replicas, &managedReplica{Replica: r, key: k, log: log, state: KeyUnchecked})
+		k.replicas = append(k.replicas, &managedReplica{Replica: r, key: k, log: log, state: KeyUnchecked, worse: make(chan struct{}, 1)})
 	}
 	return k
 }

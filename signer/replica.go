@@ -48,6 +48,9 @@ type managedReplica struct {
 	Replica
 	key *managedKey
 	log *zap.Logger
+	// worse has a token when the replica is not ok any more, for the watch, which would
+	// else sleep until the next look at one that is ok is due.
+	worse chan struct{}
 
 	mu      sync.Mutex
 	state   KeyState
@@ -206,6 +209,7 @@ func (r *managedReplica) prove(ctx context.Context) (*Custody, error) {
 // there is another to do the work.
 func (r *managedReplica) fell(err error) {
 	r.fail(err)
+	defer r.alert() // after the rest has its length
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state == KeyOK {
@@ -262,6 +266,9 @@ func (r *managedReplica) become(state KeyState, detail string, custody *Custody)
 		}
 	}
 	r.mu.Unlock()
+	if before == KeyOK && state != KeyOK {
+		r.alert()
+	}
 	switch {
 	case state == before:
 	case state == KeyOK:
@@ -269,6 +276,14 @@ func (r *managedReplica) become(state KeyState, detail string, custody *Custody)
 		r.key.healed()
 	default:
 		r.log.Error("key cannot be used", zap.String("state", string(state)), zap.String("detail", detail))
+	}
+}
+
+// alert has the watch think again how long it rests.
+func (r *managedReplica) alert() {
+	select {
+	case r.worse <- struct{}{}:
+	default:
 	}
 }
 
@@ -283,10 +298,14 @@ func (r *managedReplica) watch(life context.Context) {
 				}
 			}
 		}
-		select {
-		case <-time.After(r.rest()):
-		case <-life.Done():
-			return
+		for rested := false; !rested; {
+			select {
+			case <-time.After(r.rest()):
+				rested = true
+			case <-r.worse: // the rest is shorter now
+			case <-life.Done():
+				return
+			}
 		}
 	}
 }

@@ -72,6 +72,25 @@ func TestFailOverAndBack(t *testing.T) {
 	})
 }
 
+// A replica that fails in use and is back at once is used again soon, and not only when
+// the next look at it was due before it failed.
+func TestFailBackAfterAShortOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.withSpare()
+		r.start()
+		synctest.Wait()
+		r.key.with(func(k *faultyKey) { k.fault = away })
+		if got := r.mustSubmit(release(1), alice); got.State != signer.Signed {
+			t.Fatalf("%s: %s", got.State, got.Reason)
+		}
+		r.key.with(func(k *faultyKey) { k.fault = nil })
+		time.Sleep(3 * time.Second)
+		if st, err := r.core.Key("acme"); err != nil || !st.At[0].InUse || st.Detail != "" {
+			t.Errorf("3 s after the return: %q, %+v, %v, want the first to be used again", st.Detail, st.At, err)
+		}
+	})
+}
+
 // A daemon that starts while the first replica hangs signs with the second.
 func TestReplicaThatHangsDoesNotHoldUpTheOther(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

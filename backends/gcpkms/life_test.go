@@ -121,7 +121,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for range 20 {
+	for range 50 {
 		s.Stop()
 		s.Start()
 		for range 16 {

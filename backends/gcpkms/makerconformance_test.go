@@ -27,7 +27,7 @@ func maker(t *testing.T, s *kmstest.Server, key, query string) *gcpkms.Maker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gcpkms.NewMaker(gcpkms.MakerOptions{URI: uri, Logger: zaptest.NewLogger(t), ClientOptions: s.ClientOptions()})
+	return gcpkms.NewMaker(gcpkms.MakerOptions{URI: uri, Timeout: patience, Logger: zaptest.NewLogger(t), ClientOptions: s.ClientOptions()})
 }
 
 // openURI opens a key that somebody else closes.

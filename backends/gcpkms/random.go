@@ -34,10 +34,10 @@ func (k *Key) entropy(ctx context.Context) []byte {
 	if kmspb.ProtectionLevel(k.level.Load()) != kmspb.ProtectionLevel_HSM || k.random.off.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(k.random.patience, k.timeout))
+	within, cancel := context.WithTimeout(ctx, min(k.random.patience, k.timeout))
 	defer cancel()
 	var data []byte
-	err := k.attempt(ctx, func(ctx context.Context, c *client) error {
+	err := k.attempt(within, func(ctx context.Context, c *client) error {
 		answer, err := c.GenerateRandomBytes(ctx, &kmspb.GenerateRandomBytesRequest{
 			Location: k.uri.Location(), LengthBytes: entropySize, ProtectionLevel: kmspb.ProtectionLevel_HSM,
 		})
@@ -50,12 +50,15 @@ func (k *Key) entropy(ctx context.Context) []byte {
 	if err == nil {
 		return data
 	}
+	clear(data)
+	if ctx.Err() != nil {
+		return nil // a caller who leaves says nothing of the service
+	}
 	f := explain(err)
 	// The service knows the deadline too, and may say first that it is over.
-	slow := ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded
+	slow := within.Err() != nil || status.Code(err) == codes.DeadlineExceeded
 	if (slow || errors.Is(f.kind, unusable)) && !k.random.off.Swap(true) {
 		k.logger.Info("session keys are drawn from the system's generator alone: Cloud KMS gives no random bytes here", zap.String("reason", f.text))
 	}
-	clear(data)
 	return nil
 }

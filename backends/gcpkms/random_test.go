@@ -1,6 +1,8 @@
 package gcpkms_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/bundlesign/bundlesign/backends/gcpkms/kmstest"
+	"github.com/bundlesign/bundlesign/capgo"
 )
 
 // Session keys take random bytes from the HSM of a key that is in one, and nothing
@@ -54,5 +57,29 @@ func TestRandomBytes(t *testing.T) {
 				t.Errorf("asked for random bytes %d times, want %d", n, test.calls)
 			}
 		})
+	}
+}
+
+// A caller who leaves while the HSM is asked for random bytes does not have it taken
+// for one that gives none.
+func TestCallerLeavesRandomBytes(t *testing.T) {
+	t.Parallel()
+	s, k, public := rig(t)
+	k.SetEntropyPatience(patience)
+	if _, err := k.Inspect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hung := make(chan struct{})
+	heal := s.Inject(kmstest.Fault{Method: "GenerateRandomBytes", Hang: hung})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-hung; cancel() }()
+	if _, err := k.Sign(ctx, []capgo.Payload{capgo.SessionKeyPayload()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want one that wraps context.Canceled", err)
+	}
+	heal()
+	before := s.Calls("GenerateRandomBytes")
+	works(t, k, public)
+	if s.Calls("GenerateRandomBytes") == before {
+		t.Error("no random bytes are asked for any more")
 	}
 }

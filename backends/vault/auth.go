@@ -27,7 +27,7 @@ type method interface {
 func newMethod(s *sessions) method {
 	switch s.uri.Auth {
 	case AppRole:
-		return &loginMethod{sessions: s, file: s.uri.SecretIDFile, body: (&secretID{sessions: s}).body}
+		return &loginMethod{sessions: s, file: s.uri.SecretIDFile, body: secretID{s}.body}
 	case Kubernetes:
 		return &loginMethod{sessions: s, file: s.uri.JWTFile, body: func(context.Context) (map[string]string, error) {
 			jwt, err := s.uri.JWTFile.readProjected(s.cfg.CredentialsDir)

@@ -38,13 +38,15 @@ func TestSealedWhileInUse(t *testing.T) {
 			}
 		})
 	}
-	for range 3 {
+	var slowest time.Duration
+	for range 50 {
 		s.Seal()
 		refused(t, k, signer.ErrUnavailable, "sealed")
 		s.Unseal()
-		// 2 s are promised; how long it is on a loaded machine is logged, not judged.
-		t.Logf("signs %s after Vault was unsealed", eventually(t, func() error { return sign(t, k, public) }))
+		slowest = max(slowest, eventually(t, func() error { return sign(t, k, public) }))
 	}
+	// 2 s are promised; how long it is on a loaded machine is logged, not judged.
+	t.Logf("signs at most %s after Vault was unsealed", slowest)
 	close(stop)
 	users.Wait()
 	if n := k.Logins(); n != 1 {

@@ -25,6 +25,8 @@ type Config struct {
 	// there; 0 means 10 s, or a minute to make a key.
 	Timeout time.Duration
 	Logger  *zap.Logger // nil: none
+	// Logins are shared by all keys of a daemon; nil: the key logs in for itself alone.
+	Logins *Logins
 }
 
 // engine is Vault as the user of one key sees it: the way there, a token, and what can
@@ -44,6 +46,9 @@ func newEngine(cfg Config) *engine {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
+	}
+	if cfg.Logins == nil {
+		cfg.Logins = NewLogins()
 	}
 	uri := *cfg.URI // the address may be filled in
 	if uri.Address == "" {

@@ -43,19 +43,12 @@ type sessions struct {
 	// it must be allowed.
 	needs string
 
-	// turn is held by who logs in; a channel, so that others can leave the queue
-	// when their context ends.
-	turn        chan struct{}
-	jwtValidity string // of the newest JWT; under turn
+	login       *login // shared with the other keys that have it
+	jwtValidity string // of the newest JWT; under login.turn
 
 	mu      sync.Mutex
 	current *session
-	// What came of the newest try to log in that failed.
-	failure  error
-	failedAt time.Time
-	refused  bool          // for good, not for want of an answer
-	with     secretfile.ID // the state of the credential it was tried with
-	logins   int
+	logins  int
 }
 
 // session is a token and what is known of it.
@@ -93,7 +86,7 @@ func (s *session) granted(lease time.Duration, renewable bool, now time.Time) {
 func newSessions(cfg Config, t *transport) *sessions {
 	s := &sessions{
 		cfg: cfg, uri: cfg.URI, timeout: cfg.Timeout, transport: t,
-		logger: cfg.Logger, now: time.Now, wait: wait, turn: make(chan struct{}, 1),
+		logger: cfg.Logger, now: time.Now, wait: wait, login: cfg.Logins.at(cfg.URI),
 	}
 	s.needs = fmt.Sprintf("update on %s/sign/%s and read on %s/keys/%s", s.uri.Mount, s.uri.Key, s.uri.Mount, s.uri.Key)
 	s.method = newMethod(s)
@@ -157,18 +150,18 @@ func (s *sessions) get(ctx context.Context) (*session, error) {
 		}
 	}
 	select {
-	case s.turn <- struct{}{}:
+	case s.login.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, s.fault(ctx, "waiting for a token", ctx.Err())
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-s.login.turn }()
 	if session := s.good(s.now()); session != nil {
 		return session, nil
 	}
 	if err := s.lately(asked); err != nil {
 		return nil, err
 	}
-	return s.login(ctx)
+	return s.logIn(ctx)
 }
 
 // good returns the session there is, unless it is known to be of no more use.
@@ -185,35 +178,40 @@ func (s *sessions) good(now time.Time) *session {
 // lately returns how the newest try to log in failed, if there is no sense in another:
 // it was made while the caller waited, or Vault refused this very credential.
 func (s *sessions) lately(asked time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure == nil {
+	l := s.login
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure == nil {
 		return nil
 	}
-	if s.failedAt.After(asked) {
-		return s.failure
+	failure := l.failure
+	if l.by != s {
+		failure = fmt.Errorf("vault %s: as another key with the same login: %w", s.uri.name(), failure)
 	}
-	if s.refused && s.with == s.method.state() && s.now().Sub(s.failedAt) < refusedPause {
-		return fmt.Errorf("%w (not tried again until the file changes or %s have passed, since Vault locks out who fails too often)", s.failure, refusedPause)
+	if l.failedAt.After(asked) {
+		return failure
+	}
+	if l.refused && l.with == s.method.state() && s.now().Sub(l.failedAt) < refusedPause {
+		return fmt.Errorf("%w (not tried again until the file changes or %s have passed, since Vault locks out who fails too often)", failure, refusedPause)
 	}
 	return nil
 }
 
-// login gets a new session. The caller has the turn.
-func (s *sessions) login(ctx context.Context) (*session, error) {
+// logIn gets a new session. The caller has the turn.
+func (s *sessions) logIn(ctx context.Context) (*session, error) {
 	with := s.method.state()
 	got, err := s.method.login(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil { // else it says nothing to others
-			s.failure, s.failedAt, s.with = err, s.now(), with
 			// Reading a file again costs nothing.
-			s.refused = s.uri.Auth != Token && errors.Is(err, signer.ErrKeyUnusable)
+			refused := s.uri.Auth != Token && errors.Is(err, signer.ErrKeyUnusable)
+			s.login.failed(s, err, s.now(), with, refused)
 		}
 		return nil, err
 	}
-	s.failure, s.refused = nil, false
+	s.login.worked()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.current = got
 	s.logins++
 	s.logger.Info("got a token from vault", zap.String("key", s.uri.name()), zap.String("auth", string(s.uri.Auth)), zap.Duration("lease", got.lease))
@@ -249,10 +247,10 @@ func (s *sessions) keep(ctx context.Context, c *session) {
 		return
 	}
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.login.turn <- struct{}{}:
+		defer func() { <-s.login.turn }()
 		if s.good(s.now()) == c && s.lately(s.now()) == nil {
-			if _, err := s.login(ctx); err != nil {
+			if _, err := s.logIn(ctx); err != nil {
 				s.later(c)
 			}
 		}

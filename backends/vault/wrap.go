@@ -6,23 +6,17 @@ import (
 	"net/http"
 	"regexp"
 
-	"github.com/bundlesign/bundlesign/backends/internal/secretfile"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
 // secretID is the secret id of an AppRole: as it is in its file, or wrapped there.
 //
-// A wrapped one is taken out once, and then lives in memory only. That it can be taken
-// out once only is its point: if somebody on the way has done so, we find out.
-type secretID struct {
-	*sessions
+// A wrapped one is taken out once, for all keys that log in with it, and then lives in
+// memory only. That it can be taken out once only is its point: if somebody on the way has
+// done so, we find out.
+type secretID struct{ *sessions }
 
-	// Under sessions.turn:
-	unwrapped string
-	from      secretfile.ID
-}
-
-func (s *secretID) body(ctx context.Context) (map[string]string, error) {
+func (s secretID) body(ctx context.Context) (map[string]string, error) {
 	id, err := s.value(ctx)
 	if err != nil {
 		return nil, err
@@ -31,12 +25,13 @@ func (s *secretID) body(ctx context.Context) (map[string]string, error) {
 	return map[string]string{"role_id": s.uri.RoleID, "secret_id": id}, nil
 }
 
-func (s *secretID) value(ctx context.Context) (string, error) {
-	if s.uri.Wrapped && s.unwrapped != "" {
+func (s secretID) value(ctx context.Context) (string, error) {
+	l := s.login // of which the caller has the turn
+	if s.uri.Wrapped && l.unwrapped != "" {
 		// The file may have gone meanwhile; it has done its work.
 		now, err := s.uri.SecretIDFile.state(s.cfg.CredentialsDir)
-		if err != nil || now == s.from {
-			return s.unwrapped, nil
+		if err != nil || now == l.from {
+			return l.unwrapped, nil
 		}
 	}
 	line, state, err := s.uri.SecretIDFile.readLine(s.cfg.CredentialsDir)
@@ -51,13 +46,13 @@ func (s *secretID) value(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.unwrapped, s.from = id, state
+	l.unwrapped, l.from = id, state
 	return id, nil
 }
 
 // unwrap takes a secret id out of its wrapping, after a look at where that was made:
 // who swaps the token in the file could otherwise hand us any secret.
-func (s *secretID) unwrap(ctx context.Context, wrapping string) (string, error) {
+func (s secretID) unwrap(ctx context.Context, wrapping string) (string, error) {
 	const doing = "unwrapping the secret id"
 	client, err := newClient(s.uri, s.transport, wrapping)
 	if err != nil {

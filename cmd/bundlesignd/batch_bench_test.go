@@ -34,7 +34,8 @@ const batchSize = 5000
 // The benchmarks of this file compare one large request to the daemon, from the
 // socket to the verified answer in the log, with the same number of signatures
 // made by the bare backend in the way that is best for it, in the same run and in
-// turns. The bare program checks nothing and writes nothing down.
+// turns; and then a single request with its two signatures. The bare program checks
+// nothing and writes nothing down.
 
 func BenchmarkBatchAgainstBareSoftHSM(b *testing.B) {
 	tk := softhsmtest.New(b)
@@ -88,7 +89,7 @@ func benchConfigured(b *testing.B, uri string, pub *capgo.PublicKey) string {
 
 // batchAgainst measures rounds of both. The prefix is the command that runs the
 // daemon where the backend is, or nil.
-func batchAgainst(b *testing.B, dir string, prefix []string, bare func()) {
+func batchAgainst(b *testing.B, dir string, prefix []string, bare func(n int)) {
 	cmd := bundlesignd("serve", "--config", filepath.Join(dir, "config.yaml"))
 	if prefix != nil {
 		env := cmd.Env
@@ -109,13 +110,13 @@ func batchAgainst(b *testing.B, dir string, prefix []string, bare func()) {
 			b.Fatalf("%v\n%s", err, d.log.tail(20))
 		}
 	}
-	bare()
+	bare(batchSize)
 	batch()
 	for b.Loop() { // once is enough: the rounds are inside
 		var bareRate, batchRate, ratio []float64
 		for range benchRounds {
 			t0 := time.Now()
-			bare()
+			bare(batchSize)
 			t1 := time.Now()
 			batch()
 			x, y := batchSize/t1.Sub(t0).Seconds(), batchSize/time.Since(t1).Seconds()
@@ -124,13 +125,24 @@ func batchAgainst(b *testing.B, dir string, prefix []string, bare func()) {
 		b.ReportMetric(median(bareRate), "bare-sig/s")
 		b.ReportMetric(median(batchRate), "batch-sig/s")
 		b.ReportMetric(median(ratio), "batch/bare")
+		// A request of two signatures while nothing else is asked.
+		bareTime := latencies(b, func(int) error { bare(2); return nil })
+		singleTime := latencies(b, func(int) error {
+			release++
+			_, err := d.client.SubmitAndWait(b.Context(), bundle(release), "")
+			return err
+		})
+		b.ReportMetric(percentile(bareTime, 50), "bare-p50-ms")
+		b.ReportMetric(percentile(bareTime, 99), "bare-p99-ms")
+		b.ReportMetric(percentile(singleTime, 50), "single-p50-ms")
+		b.ReportMetric(percentile(singleTime, 99), "single-p99-ms")
 	}
 	b.ReportMetric(0, "ns/op") // meaningless here
 }
 
 // barePKCS11 starts a process of its own, like the daemon's child but without
 // anything around the module, see barePKCS11Main.
-func barePKCS11(b *testing.B, tk provision.Token, object string) func() {
+func barePKCS11(b *testing.B, tk provision.Token, object string) func(n int) {
 	b.Helper()
 	argv := append(append([]string{}, tk.Prefix...), os.Args[0], bareArg, tk.Module, tk.Label, tk.PIN, object)
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -151,12 +163,12 @@ func barePKCS11(b *testing.B, tk provision.Token, object string) func() {
 		_ = cmd.Wait()
 	})
 	answers := bufio.NewReader(out)
-	return func() {
-		if _, err := fmt.Fprintln(in, batchSize); err != nil {
+	return func(n int) {
+		if _, err := fmt.Fprintln(in, n); err != nil {
 			b.Fatal(err)
 		}
 		line, err := answers.ReadString('\n')
-		if err != nil || line != strconv.Itoa(batchSize)+"\n" {
+		if err != nil || line != strconv.Itoa(n)+"\n" {
 			b.Fatalf("the bare module answered %q, %v", line, err)
 		}
 	}
@@ -164,7 +176,7 @@ func barePKCS11(b *testing.B, tk provision.Token, object string) func() {
 
 // bareVault asks as many at once as were best in package backends/vault's own
 // benchmark.
-func bareVault(b *testing.B, s *vaulttest.Server, token string) func() {
+func bareVault(b *testing.B, s *vaulttest.Server, token string) func(n int) {
 	b.Helper()
 	const size, atOnce = 256, 4
 	config := api.DefaultConfig()
@@ -184,10 +196,10 @@ func bareVault(b *testing.B, s *vaulttest.Server, token string) func() {
 	for i := range items {
 		items[i] = map[string]string{"input": base64.StdEncoding.EncodeToString(make([]byte, 32))}
 	}
-	return func() {
+	return func(n int) {
 		group, ctx := errgroup.WithContext(b.Context())
 		group.SetLimit(atOnce)
-		for left := batchSize; left > 0; left -= size {
+		for left := n; left > 0; left -= size {
 			group.Go(func() error {
 				body, err := json.Marshal(map[string]any{
 					"prehashed": true, "signature_algorithm": "pkcs1v15", "hash_algorithm": "none", "batch_input": items[:min(size, left)],
@@ -211,17 +223,17 @@ func bareVault(b *testing.B, s *vaulttest.Server, token string) func() {
 }
 
 // bareKMS is the service's own client.
-func bareKMS(b *testing.B, addr, version string) func() {
+func bareKMS(b *testing.B, addr, version string) func(n int) {
 	b.Helper()
 	c, err := kms.NewKeyManagementClient(b.Context(), endpoint(addr)...)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = c.Close() })
-	return func() {
+	return func(n int) {
 		group, ctx := errgroup.WithContext(b.Context())
 		group.SetLimit(16)
-		for range batchSize {
+		for range n {
 			group.Go(func() error {
 				_, err := c.AsymmetricSign(ctx, &kmspb.AsymmetricSignRequest{Name: version, Data: make([]byte, 32)})
 				return err

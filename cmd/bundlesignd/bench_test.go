@@ -141,6 +141,7 @@ func against(b *testing.B, dir string, bare bareKey) {
 		b.ReportMetric(median(socketRate), "socket-req/s")
 		b.ReportMetric(median(ratio), "socket/bare")
 		b.ReportMetric(percentile(bareTime, 50), "bare-p50-ms")
+		b.ReportMetric(percentile(bareTime, 99), "bare-p99-ms")
 		b.ReportMetric(percentile(socketTime, 50), "socket-p50-ms")
 		b.ReportMetric(percentile(socketTime, 99), "socket-p99-ms")
 	}
