@@ -173,7 +173,8 @@ type Limits struct {
 	Queue int `yaml:"queue" range:"1..100000"`
 
 	// How long an authorized request is tried again while its key cannot be
-	// reached, before it fails.
+	// reached, before it fails. It counts from the last of its signatures that was
+	// made, and not while others have their turn.
 	SigningTimeout time.Duration `yaml:"signing_timeout" range:"1s..24h"`
 }
 

@@ -64,7 +64,7 @@ func manual(name string) string {
 	case "Limits.RequestsPerSecond":
 		return "How many requests one user may make in a second, on average."
 	case "Limits.SigningTimeout":
-		return "How long an authorized request is tried again while its key cannot be reached, before it fails."
+		return "How long an authorized request is tried again while its key cannot be reached, before it fails. It counts from the last of its signatures that was made, and not while others have their turn."
 	case "Log":
 		return "Log is the transparency log's name and key."
 	case "Log.KeyPath":

@@ -147,12 +147,13 @@ func TestSlowBatchIsNotStalled(t *testing.T) {
 // A small request does not wait for a large one before it.
 func TestSmallRequestPassesALargeOne(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.config.MaxFiles, r.config.SigningTimeout = 5000, time.Hour
+		// Waiting for its turn is not what makes a request fail.
+		r.config.MaxFiles, r.config.SigningTimeout = 5000, time.Minute
 		r.config.Keys[0].Concurrency = 1
 		r.start()
 		r.mustSubmit(submission(), bob)
 		r.key.with(func(k *faultyKey) {
-			k.faultInUse = func() error { time.Sleep(time.Minute); return nil }
+			k.faultInUse = func() error { time.Sleep(45 * time.Second); return nil }
 		})
 		large, err := r.core.Submit(t.Context(), batch(5000), alice, "")
 		if err != nil {

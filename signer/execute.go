@@ -31,22 +31,20 @@ var (
 
 // execute signs an authorized request and makes the result durable. It tries
 // until it succeeds, the request fails for good or is cancelled, there was no
-// progress for SigningTimeout, or the daemon stops; in the last case the request
-// stays authorized.
+// progress for SigningTimeout (in which it was its turn), or the daemon stops; in
+// the last case the request stays authorized.
 func (s *Signer) execute(r *Request, p *place) {
 	defer s.signing.Done()
 	defer p.leave()
 	ctx, end := context.WithCancelCause(s.life)
 	defer end(nil)
-	stalled := time.AfterFunc(s.config.SigningTimeout, func() { end(errStalled) })
-	defer stalled.Stop()
-
 	payloads, err := payloadsOf(&r.Submission)
 	if err != nil {
 		s.finish(r, p.key, Failed, err.Error())
 		return
 	}
-	w := newWork(payloads, func() { stalled.Reset(s.config.SigningTimeout) })
+	w := newWork(payloads)
+	defer w.watch(s.config.SigningTimeout, func() { end(errStalled) })()
 	if !s.watch.take(r.ID, w, func() { end(errCancelled) }) {
 		return // cancelled before it began
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/bundlesign/bundlesign/capgo"
 )
@@ -29,17 +30,38 @@ type work struct {
 	done    int      // payloads
 	custody *Custody // the weakest that any of the signatures was made under
 	moved   func()   // called after progress; must not block
+	lanes   int      // that sign or wait for their turn
+	queued  int      // of these, lanes that wait for their turn behind others
 }
 
 // span is payloads from one index up to another.
 type span struct{ from, to int }
 
-func newWork(payloads []capgo.Payload, moved func()) *work {
-	w := &work{payloads: payloads, sigs: make([]capgo.Signature, len(payloads)), moved: moved}
+func newWork(payloads []capgo.Payload) *work {
+	w := &work{payloads: payloads, sigs: make([]capgo.Signature, len(payloads)), moved: func() {}}
 	for from := 0; from < len(payloads); from += piece {
 		w.todo = append(w.todo, span{from, min(from+piece, len(payloads))})
 	}
 	return w
+}
+
+// watch has stalled called when there is no progress for so long, not counting the
+// time in which others have their turn, until the function that it returns is
+// called.
+func (w *work) watch(patience time.Duration, stalled func()) (stop func()) {
+	var timer *time.Timer
+	begin := make(chan struct{})
+	timer = time.AfterFunc(patience, func() {
+		<-begin
+		if w.waits() {
+			timer.Reset(patience)
+			return
+		}
+		stalled()
+	})
+	w.moved = func() { timer.Reset(patience) }
+	close(begin)
+	return func() { timer.Stop() }
 }
 
 // progress returns how many payloads are signed, of how many.
@@ -77,6 +99,21 @@ func (w *work) put(s span, sigs []capgo.Signature, custody *Custody) {
 	w.moved()
 }
 
+// waits reports whether nothing of it is being signed because it is the turn of
+// others.
+func (w *work) waits() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lanes > 0 && w.queued == w.lanes
+}
+
+func (w *work) count(lanes, queued int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lanes += lanes
+	w.queued += queued
+}
+
 // run has the replica sign what is left to do. On error it can be run again, with
 // this replica or another.
 func (w *work) run(ctx context.Context, r *managedReplica) error {
@@ -109,12 +146,23 @@ func (w *work) run(ctx context.Context, r *managedReplica) error {
 
 // lane signs one piece after the other.
 func (w *work) lane(ctx context.Context, r *managedReplica, custody *Custody) error {
+	w.count(1, 0)
+	defer w.count(-1, 0)
 	for {
 		s, more := w.take()
 		if !more {
 			return nil
 		}
+		w.count(0, 1)
+		err := r.key.slots.Acquire(ctx, 1)
+		w.count(0, -1)
+		if err != nil {
+			w.giveBack(s)
+			return err
+		}
+		w.moved() // it is its turn
 		sigs, err := r.sign(ctx, w.payloads[s.from:s.to])
+		r.key.slots.Release(1)
 		if err != nil {
 			w.giveBack(s)
 			return err
@@ -126,14 +174,10 @@ func (w *work) lane(ctx context.Context, r *managedReplica, custody *Custody) er
 // errTurnedAway: the replica fell while payloads waited for their turn.
 var errTurnedAway = fmt.Errorf("%w: the replica that was chosen is not well any more", ErrUnavailable)
 
-// sign has payloads signed and verifies the signatures. A replica that fell since it
+// sign has payloads signed and verifies the signatures, in its turn. A replica that fell since it
 // was chosen is not asked: all who wait for it would lose its time-out, one after
 // the other.
 func (r *managedReplica) sign(ctx context.Context, payloads []capgo.Payload) ([]capgo.Signature, error) {
-	if err := r.key.slots.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer r.key.slots.Release(1)
 	if err := r.key.blocked(); err != nil {
 		return nil, err
 	}
