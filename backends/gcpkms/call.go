@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -86,6 +88,15 @@ func (s *service) repeat(ctx context.Context, what string, again func(f *fault, 
 // the service has, rather than that of the caller.
 var errHung = errors.New("the service took too long")
 
+// settle waits for the end of ctx if that is due. The service knows the deadline of
+// a call too, and may say first that it is over: whose deadline it was shows when
+// our own clock agrees.
+func settle(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < time.Second {
+		<-ctx.Done()
+	}
+}
+
 // attempt runs op once. A client that does not answer, or whose credentials are
 // refused, is not used for another call.
 func (s *service) attempt(ctx context.Context, op func(context.Context, *client) error) error {
@@ -95,6 +106,9 @@ func (s *service) attempt(ctx context.Context, op func(context.Context, *client)
 	}
 	defer h.release()
 	err = op(ctx, h.client)
+	if status.Code(err) == codes.DeadlineExceeded {
+		settle(ctx)
+	}
 	if err == nil {
 		s.quota.over()
 		return nil

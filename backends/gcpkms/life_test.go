@@ -93,6 +93,19 @@ func TestCallerLeaves(t *testing.T) {
 	works(t, k, public)
 }
 
+// The service knows the caller's deadline and may say first that it is over: it is
+// the caller's all the same.
+func TestServiceNoticesTheDeadlineFirst(t *testing.T) {
+	t.Parallel()
+	s, k, _ := rig(t)
+	s.Inject(kmstest.Fault{Method: "AsymmetricSign", Err: kmstest.Status(codes.DeadlineExceeded, "too late")})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := k.Sign(ctx, []capgo.Payload{payload(t, "a")}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want one that wraps context.DeadlineExceeded", err)
+	}
+}
+
 // The server is restarted again and again under load. Each call succeeds or says
 // that the service cannot be reached, and after each restart all is well.
 func TestRestartsUnderLoad(t *testing.T) {
