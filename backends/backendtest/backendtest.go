@@ -35,7 +35,7 @@ type Harness struct {
 	// Break makes the backend unreachable until the function that it returns is
 	// called.
 	Break func(t *testing.T) (heal func())
-	// Secrets must be in no error.
+	// Secrets must be in no error and in no entry of the core's log.
 	Secrets []string
 }
 
@@ -98,7 +98,7 @@ func (s *suite) discreet(t *testing.T, err error) {
 	}
 	for _, secret := range s.Secrets {
 		if strings.Contains(err.Error(), secret) {
-			t.Errorf("an error holds a secret (its text is not repeated here)")
+			t.Errorf("an error or log entry holds a secret (its text is not repeated here)")
 		}
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/bundlesign/bundlesign/audit/audittest"
@@ -56,7 +58,7 @@ func (s *suite) withCore(t *testing.T) *core {
 			Name: "key", Apps: []string{app}, Pin: s.PublicKey, Demand: s.Level,
 			Replicas: []signer.Replica{{URI: "test:key", Key: s.open(t)}}, Concurrency: 4, Queue: 2,
 		}},
-	}, st, wallClock{}, zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)))
+	}, st, wallClock{}, s.logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +71,18 @@ func (s *suite) withCore(t *testing.T) *core {
 		_ = c.Close(ctx) // says what is left unfinished
 	})
 	return &core{c, logKey.Verifier}
+}
+
+// logger returns a logger whose entries must hold no secret.
+func (s *suite) logger(t *testing.T) *zap.Logger {
+	logged, entries := observer.New(zap.DebugLevel)
+	t.Cleanup(func() {
+		for _, e := range entries.All() {
+			s.discreet(t, fmt.Errorf("%s %v", e.Message, e.ContextMap()))
+		}
+	})
+	shown := zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)).Core()
+	return zap.New(zapcore.NewTee(shown, logged))
 }
 
 type wallClock struct{}
