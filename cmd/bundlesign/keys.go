@@ -52,13 +52,13 @@ func (a *app) listKeys(ctx context.Context, c *client.Client, asJSON bool) error
 		return a.printJSON(&wire.KeyList{Keys: keys})
 	}
 	var t table
-	t.row("NAME", "STATE", "CUSTODY", "KEY ID", "APPS")
+	t.Row("NAME", "STATE", "CUSTODY", "KEY ID", "APPS")
 	for _, k := range keys {
 		custody := ""
 		if k.Custody != nil {
 			custody = k.Custody.Level
 		}
-		t.row(k.Name, k.State, orDash(custody), k.KeyID, strings.Join(k.Apps, " "))
+		t.Row(k.Name, k.State, orDash(custody), k.KeyID, strings.Join(k.Apps, " "))
 	}
 	return a.print(t.String())
 }
@@ -93,33 +93,33 @@ func (a *app) showKey(k *wire.Key, asJSON, asPEM bool) error {
 		return a.print(public.PEM())
 	}
 	var t table
-	t.row("name", k.Name)
-	t.row("state", k.State)
+	t.Row("name", k.Name)
+	t.Row("state", k.State)
 	if k.Detail != "" {
-		t.row("detail", k.Detail)
+		t.Row("detail", k.Detail)
 	}
-	t.row("apps", strings.Join(k.Apps, " "))
+	t.Row("apps", strings.Join(k.Apps, " "))
 	if k.OnlyOnRequest {
-		t.row("signs", "only for requests that name it: bundlesign sign --key "+k.Name)
+		t.Row("signs", "only for requests that name it: bundlesign sign --key "+k.Name)
 	}
 	if len(k.Replicas) > 1 {
 		for i, r := range k.Replicas {
-			t.row(fmt.Sprintf("replica %d", i+1), describeReplica(r))
+			t.Row(fmt.Sprintf("replica %d", i+1), describeReplica(r))
 		}
 	} else {
-		t.row("uri", k.URI)
+		t.Row("uri", k.URI)
 	}
-	t.row("key id", public.KeyID())
-	t.row("fingerprint", public.Fingerprint())
-	t.row("custody demanded", k.CustodyDemand)
+	t.Row("key id", public.KeyID())
+	t.Row("fingerprint", public.Fingerprint())
+	t.Row("custody demanded", k.CustodyDemand)
 	if k.Custody != nil {
-		t.row("custody shown", fmt.Sprintf("%s (%s)", k.Custody.Level, k.Custody.Backend))
+		t.Row("custody shown", fmt.Sprintf("%s (%s)", k.Custody.Level, k.Custody.Backend))
 		for _, name := range slices.Sorted(maps.Keys(k.Custody.Evidence)) {
-			t.row("  "+name, k.Custody.Evidence[name])
+			t.Row("  "+name, k.Custody.Evidence[name])
 		}
 	}
-	t.row("last checked", orDash(k.LastCheckedAt))
-	t.row("waiting", fmt.Sprint(k.WaitingInQueue))
+	t.Row("last checked", orDash(k.LastCheckedAt))
+	t.Row("waiting", fmt.Sprint(k.WaitingInQueue))
 	return a.print(t.String() + "\n" + public.PEM())
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/client"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 func (a *app) logCommand() *cobra.Command {
@@ -83,15 +84,15 @@ func (a *app) printEntries(first int64, entries [][]byte) error {
 
 func entryTable(first int64, entries [][]byte) string {
 	var t table
-	t.row("INDEX", "TIME", "WHAT", "REQUEST", "APP", "VERSION", "CHANNEL", "WHO OR WHY")
+	t.Row("INDEX", "TIME", "WHAT", "REQUEST", "APP", "VERSION", "CHANNEL", "WHO OR WHY")
 	for i, e := range entries {
 		index := strconv.FormatInt(first+int64(i), 10)
 		leaf, err := audit.DecodeLeaf(e)
 		if err != nil {
-			t.row(index, "-", "unreadable", "-", "-", "-", "-", err.Error())
+			t.Row(index, "-", "unreadable", "-", "-", "-", "-", err.Error())
 			continue
 		}
-		t.row(index, stamp(leaf.Time), string(leaf.Type), orDash(leaf.Request), orDash(leaf.AppID),
+		t.Row(index, stamp(leaf.Time), string(leaf.Type), orDash(leaf.Request), orDash(leaf.AppID),
 			orDash(leaf.Release), orDash(leaf.Channel), orDash(whoOrWhy(leaf)))
 	}
 	return t.String()
@@ -174,7 +175,7 @@ func (a *app) logEntryCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(entry)
 				}
-				return a.print(printable(entry.Entry) + "\n")
+				return a.print(show.Printable(entry.Entry) + "\n")
 			})
 		}),
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/client"
 	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/logtree"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 func (a *app) logExportCommand() *cobra.Command {
@@ -81,7 +82,7 @@ func (a *app) export(ctx context.Context, dir logtree.Dir, verifier note.Verifie
 	if asJSON {
 		return a.printJSON(&logSummary{Origin: origin, Size: tree.N, Root: tree.Hash.String(), New: &fresh, Signed: verifier != nil, Dir: string(dir)})
 	}
-	return a.print(printable(fmt.Sprintf("%s: log %s, %d entries, %d of them new", dir, origin, tree.N, fresh)) + "\n")
+	return a.print(show.Printable(fmt.Sprintf("%s: log %s, %d entries, %d of them new", dir, origin, tree.N, fresh)) + "\n")
 }
 
 // openCheckpoint checks a checkpoint with the log's key, if there is one.
@@ -129,7 +130,7 @@ what "sign --json" printed. For a copy and a receipt no daemon is needed.`,
 			if s.Index != nil {
 				what = fmt.Sprintf("entry %d is one of %d", *s.Index, s.Size)
 			}
-			return a.print(printable(fmt.Sprintf("ok: %s: %s, root %s, signed by %s", s.Source, what, s.Root, s.Origin)) + "\n")
+			return a.print(show.Printable(fmt.Sprintf("ok: %s: %s, root %s, signed by %s", s.Source, what, s.Root, s.Origin)) + "\n")
 		}),
 	}
 	cmd.Flags().StringVar(&receipt, "receipt", "", "`file` with the output of sign --json, - for stdin")

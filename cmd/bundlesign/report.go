@@ -6,6 +6,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/client"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // check is one thing that verify looked at.
@@ -160,12 +161,12 @@ func failureHint(name string) string {
 func (r *report) String() string {
 	var t table
 	for _, c := range r.Checks {
-		t.row(c.Name, c.Result, c.Detail)
+		t.Row(c.Name, c.Result, c.Detail)
 	}
 	var out strings.Builder
 	out.WriteString(t.String())
 	if r.Output != "" {
-		fmt.Fprintf(&out, "\nwritten %s\n", printable(r.Output))
+		fmt.Fprintf(&out, "\nwritten %s\n", show.Printable(r.Output))
 	}
 	return out.String()
 }

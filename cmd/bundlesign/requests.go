@@ -10,6 +10,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/client"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // maxPage is how many requests the daemon lists at once.
@@ -67,9 +68,9 @@ func listRequests(ctx context.Context, c *client.Client, f client.ListFilter) ([
 
 func requestTable(list []wire.Signature) string {
 	var t table
-	t.row("ID", "STATE", "APP", "VERSION", "CHANNEL", "REQUESTER", "SUBMITTED")
+	t.Row("ID", "STATE", "APP", "VERSION", "CHANNEL", "REQUESTER", "SUBMITTED")
 	for _, s := range list {
-		t.row(s.ID, s.State, s.AppID, s.Version, s.Channel, requester(s.Requester), stamp(s.SubmittedAt))
+		t.Row(s.ID, s.State, s.AppID, s.Version, s.Channel, requester(s.Requester), stamp(s.SubmittedAt))
 	}
 	return t.String()
 }
@@ -106,36 +107,36 @@ func (a *app) showCommand() *cobra.Command {
 
 func describeRequest(s *wire.Signature) string {
 	var t table
-	t.row("request", s.ID)
-	t.row("state", s.State)
-	t.row("reason", orDash(s.Reason))
-	t.row("app", s.AppID)
-	t.row("channel", s.Channel)
-	t.row("version", s.Version)
-	t.row("digest", s.Digest)
-	t.row("checksum format", s.ChecksumFormat)
+	t.Row("request", s.ID)
+	t.Row("state", s.State)
+	t.Row("reason", orDash(s.Reason))
+	t.Row("app", s.AppID)
+	t.Row("channel", s.Channel)
+	t.Row("version", s.Version)
+	t.Row("digest", s.Digest)
+	t.Row("checksum format", s.ChecksumFormat)
 	for _, k := range slices.Sorted(maps.Keys(s.Labels)) {
-		t.row("label "+k, s.Labels[k])
+		t.Row("label "+k, s.Labels[k])
 	}
 	if len(s.Files) > 0 {
-		t.row("files", fmt.Sprint(len(s.Files)))
+		t.Row("files", fmt.Sprint(len(s.Files)))
 	}
 	if p := s.Progress; p != nil {
-		t.row("signed so far", fmt.Sprintf("%d of %d signatures", p.Signed, p.Total))
+		t.Row("signed so far", fmt.Sprintf("%d of %d signatures", p.Signed, p.Total))
 	}
-	t.row("requester", fmt.Sprintf("%s (uid %d)", orDash(s.Requester.User), s.Requester.UID))
-	t.row("rule", orDash(s.Rule))
-	t.row("policy", s.PolicyHash)
-	t.row("submitted", stamp(s.SubmittedAt))
-	t.row("updated", stamp(s.UpdatedAt))
+	t.Row("requester", fmt.Sprintf("%s (uid %d)", orDash(s.Requester.User), s.Requester.UID))
+	t.Row("rule", orDash(s.Rule))
+	t.Row("policy", s.PolicyHash)
+	t.Row("submitted", stamp(s.SubmittedAt))
+	t.Row("updated", stamp(s.UpdatedAt))
 	if s.Key != "" {
-		t.row("key", s.Key+", "+s.KeyID)
+		t.Row("key", s.Key+", "+s.KeyID)
 	}
 	if s.Custody != nil {
-		t.row("custody", fmt.Sprintf("%s (%s)", s.Custody.Level, s.Custody.Backend))
+		t.Row("custody", fmt.Sprintf("%s (%s)", s.Custody.Level, s.Custody.Backend))
 	}
 	if s.Log != nil {
-		t.row("log", fmt.Sprintf("entry %d", s.Log.Index))
+		t.Row("log", fmt.Sprintf("entry %d", s.Log.Index))
 	}
 	if s.State != client.StateSigned {
 		return t.String()
@@ -158,7 +159,7 @@ func (a *app) cancelCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(sig)
 				}
-				return a.print(printable(fmt.Sprintf("request %s is %s", sig.ID, sig.State)) + "\n")
+				return a.print(show.Printable(fmt.Sprintf("request %s is %s", sig.ID, sig.State)) + "\n")
 			})
 		}),
 	}

@@ -220,14 +220,14 @@ func (a *app) submit(ctx context.Context, sub *wire.Submit, f *signFlags) (*wire
 // describeSigned is the result for people.
 func describeSigned(answer *wire.Signature, signed *client.Signed, target string, size int64) string {
 	var t table
-	t.row("signed", fmt.Sprintf("%s %s for channel %s", answer.AppID, answer.Version, answer.Channel))
-	t.row("request", fmt.Sprintf("%s, allowed by rule %q", answer.ID, answer.Rule))
-	t.row("key", fmt.Sprintf("%s, %s", answer.Key, signed.PublicKey.Fingerprint()))
+	t.Row("signed", fmt.Sprintf("%s %s for channel %s", answer.AppID, answer.Version, answer.Channel))
+	t.Row("request", fmt.Sprintf("%s, allowed by rule %q", answer.ID, answer.Rule))
+	t.Row("key", fmt.Sprintf("%s, %s", answer.Key, signed.PublicKey.Fingerprint()))
 	if c := answer.Custody; c != nil {
-		t.row("custody", fmt.Sprintf("%s (%s)", c.Level, c.Backend))
+		t.Row("custody", fmt.Sprintf("%s (%s)", c.Level, c.Backend))
 	}
-	t.row("log", fmt.Sprintf("entry %d", signed.Receipt.Index))
-	t.row("written", fmt.Sprintf("%s (%d bytes before encryption)", target, size))
+	t.Row("log", fmt.Sprintf("entry %d", signed.Receipt.Index))
+	t.Row("written", fmt.Sprintf("%s (%d bytes before encryption)", target, size))
 	return t.String() + "\nfor the update server:\n" + updateAnswer(answer.Version, signed.Checksum, signed.Wrapped.String())
 }
 
@@ -235,8 +235,8 @@ func describeSigned(answer *wire.Signature, signed *client.Signed, target string
 // gives.
 func updateAnswer(version, checksum, sessionKey string) string {
 	var t table
-	t.row("version", version)
-	t.row("checksum", checksum)
-	t.row("session_key", sessionKey)
+	t.Row("version", version)
+	t.Row("checksum", checksum)
+	t.Row("session_key", sessionKey)
 	return t.String()
 }

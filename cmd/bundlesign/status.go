@@ -55,16 +55,16 @@ func (a *app) printStatus(s *wire.Status, asJSON bool) error {
 		return a.printJSON(s)
 	}
 	var t table
-	t.row("state", s.State)
-	t.row("version", s.Version)
-	t.row("pid", fmt.Sprint(s.PID))
-	t.row("started", stamp(s.StartedAt))
-	t.row("policy", s.Policy)
-	t.row("log", fmt.Sprintf("%d entries", s.LogSize))
-	t.row("log key", s.LogKey)
+	t.Row("state", s.State)
+	t.Row("version", s.Version)
+	t.Row("pid", fmt.Sprint(s.PID))
+	t.Row("started", stamp(s.StartedAt))
+	t.Row("policy", s.Policy)
+	t.Row("log", fmt.Sprintf("%d entries", s.LogSize))
+	t.Row("log key", s.LogKey)
 	var parts table
 	for _, p := range s.Parts {
-		parts.row(p.Name, p.State, p.Detail)
+		parts.Row(p.Name, p.State, p.Detail)
 	}
 	return a.print(t.String() + "\n" + parts.String())
 }

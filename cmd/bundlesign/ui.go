@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/bundlesign/bundlesign/client"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // The rules of this command line, after those of age:
@@ -25,7 +22,7 @@ import (
 
 // say tells the user something on stderr.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "bundlesign: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.stderr, "bundlesign: %s\n", show.Printable(fmt.Sprintf(format, args...)))
 }
 
 // print writes a result to stdout. An error is an [undeliveredError].
@@ -50,47 +47,7 @@ func (a *app) printJSON(v any) error {
 }
 
 // table lines up columns.
-type table struct{ rows [][]string }
-
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
-
-func (t *table) String() string {
-	var buf bytes.Buffer
-	w := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)
-	for _, r := range t.rows {
-		for i, cell := range r {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
-			}
-			fmt.Fprint(w, printable(cell))
-		}
-		fmt.Fprintln(w)
-	}
-	_ = w.Flush() // into memory
-	var out strings.Builder
-	for line := range strings.Lines(buf.String()) {
-		out.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-	return out.String()
-}
-
-// printable shows what cannot be printed as an escape, so that no text from
-// elsewhere can play with the terminal or fake a line.
-func printable(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) < 0 {
-		return s
-	}
-	var out strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			out.WriteRune(r)
-			continue
-		}
-		q := strconv.QuoteRuneToASCII(r)
-		out.WriteString(q[1 : len(q)-1])
-	}
-	return out.String()
-}
+type table struct{ show.Table }
 
 // notice says why a call takes long, each thing once.
 func (a *app) notice(n client.Notice) {

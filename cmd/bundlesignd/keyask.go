@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // errDeclined says that the person who was asked did not agree.
@@ -26,7 +28,7 @@ const maxAnswer = 100
 func confirm(cmd *cobra.Command, yes bool, plan []string) error {
 	var b strings.Builder
 	for _, sentence := range plan {
-		fmt.Fprintf(&b, "* %s\n", printable(sentence))
+		fmt.Fprintf(&b, "* %s\n", show.Printable(sentence))
 	}
 	if _, err := io.WriteString(cmd.ErrOrStderr(), b.String()); err != nil {
 		return fmt.Errorf("saying what would be done: %w", err)

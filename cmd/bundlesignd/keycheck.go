@@ -116,10 +116,10 @@ func (r *checkReport) print(cmd *cobra.Command, asJSON bool) error {
 	var t table
 	for _, c := range r.Checks {
 		if c.OK {
-			t.row(c.Key.Name, "ok", fmt.Sprintf("%.1f ms", 1000*c.TookSeconds), custodyLevel(&c.Key))
+			t.Row(c.Key.Name, "ok", fmt.Sprintf("%.1f ms", 1000*c.TookSeconds), custodyLevel(&c.Key))
 			continue
 		}
-		t.row(c.Key.Name, c.Key.State, fmt.Sprintf("%.1f ms", 1000*c.TookSeconds), c.Key.Detail)
+		t.Row(c.Key.Name, c.Key.State, fmt.Sprintf("%.1f ms", 1000*c.TookSeconds), c.Key.Detail)
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), t.String())
 	return err

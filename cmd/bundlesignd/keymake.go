@@ -16,6 +16,7 @@ import (
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/backends"
 	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 	"github.com/bundlesign/bundlesign/config"
 	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
@@ -187,15 +188,15 @@ func (m *making) report(cmd *cobra.Command, out *made) error {
 	if m.flags.out != "" {
 		if err := writeNew(m.flags.out, []byte(out.public.PEM())); err != nil {
 			// The key is made: what follows is needed all the more.
-			fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: --out: %s\n", printable(err.Error()))
+			fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: --out: %s\n", show.Printable(err.Error()))
 		}
 	}
 	var t table
-	t.row("uri", out.uri)
-	t.row("key id", out.public.KeyID())
-	t.row("fingerprint", out.public.Fingerprint())
+	t.Row("uri", out.uri)
+	t.Row("key id", out.public.KeyID())
+	t.Row("fingerprint", out.public.Fingerprint())
 	t.custody(wireCustody(&out.custody))
-	t.row("log", fmt.Sprintf("entries %d and %d", out.begun, out.done))
+	t.Row("log", fmt.Sprintf("entries %d and %d", out.begun, out.done))
 	var b strings.Builder
 	b.WriteString(t.String() + "\n" + out.public.PEM() + "\n")
 	b.WriteString("For config.yaml:\n\nkeys:\n" + m.configEntry(out))

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 	"github.com/bundlesign/bundlesign/config"
 	"github.com/bundlesign/bundlesign/signer"
 )
@@ -31,9 +32,9 @@ their backends show them. Nothing is signed, and nothing is written into the log
 				return writeJSON(cmd.OutOrStdout(), wire.KeyList{Keys: keys})
 			}
 			var t table
-			t.row("NAME", "STATE", "CUSTODY", "KEY ID", "APPS", "DETAIL")
+			t.Row("NAME", "STATE", "CUSTODY", "KEY ID", "APPS", "DETAIL")
 			for _, k := range keys {
-				t.row(k.Name, k.State, custodyLevel(&k), k.KeyID, strings.Join(k.Apps, " "), orDash(k.Detail))
+				t.Row(k.Name, k.State, custodyLevel(&k), k.KeyID, strings.Join(k.Apps, " "), orDash(k.Detail))
 			}
 			_, err = io.WriteString(cmd.OutOrStdout(), t.String())
 			return err
@@ -87,30 +88,30 @@ func printKey(w io.Writer, k *wire.Key, asJSON bool) error {
 		return writeJSON(w, k)
 	}
 	var t table
-	t.row("name", k.Name)
-	t.row("state", k.State)
+	t.Row("name", k.Name)
+	t.Row("state", k.State)
 	if k.Detail != "" {
-		t.row("detail", k.Detail)
+		t.Row("detail", k.Detail)
 	}
-	t.row("apps", strings.Join(k.Apps, " "))
+	t.Row("apps", strings.Join(k.Apps, " "))
 	if k.OnlyOnRequest {
-		t.row("only on request", "yes: it signs only for requests that name it")
+		t.Row("only on request", "yes: it signs only for requests that name it")
 	}
 	for i, r := range k.Replicas {
 		name := "uri"
 		if i > 0 {
 			name = "replica"
 		}
-		t.row(name, r.URI)
+		t.Row(name, r.URI)
 		if len(k.Replicas) > 1 {
-			t.row("  state", replicaState(&r))
+			t.Row("  state", replicaState(&r))
 		}
 	}
-	t.row("key id", k.KeyID)
-	t.row("fingerprint", k.Fingerprint)
-	t.row("custody demanded", k.CustodyDemand)
+	t.Row("key id", k.KeyID)
+	t.Row("fingerprint", k.Fingerprint)
+	t.Row("custody demanded", k.CustodyDemand)
 	t.custody(k.Custody)
-	t.row("last checked", orDash(k.LastCheckedAt))
+	t.Row("last checked", orDash(k.LastCheckedAt))
 	_, err := io.WriteString(w, t.String()+"\n"+k.PublicKey)
 	return err
 }
@@ -168,7 +169,7 @@ func comparePin(cmd *cobra.Command, cfg *config.Config, pinned *config.Key) erro
 		return err
 	})
 	if err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: the pin could not be compared with the backend: %s\n", printable(err.Error()))
+		fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: the pin could not be compared with the backend: %s\n", show.Printable(err.Error()))
 		return nil
 	}
 	for _, k := range keys {
@@ -177,9 +178,9 @@ func comparePin(cmd *cobra.Command, cfg *config.Config, pinned *config.Key) erro
 		case k.Fingerprint != pinned.PublicKey.Fingerprint():
 			return fmt.Errorf("the daemon that runs pins another key, %s: restart it, or undo the change of public_key", k.Fingerprint)
 		case k.State == string(signer.KeyUnusable):
-			return errors.New(printable(k.Detail))
+			return errors.New(show.Printable(k.Detail))
 		case k.Custody == nil:
-			fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: the pin could not be compared with the backend: the key is %s: %s\n", k.State, printable(k.Detail))
+			fmt.Fprintf(cmd.ErrOrStderr(), "bundlesignd: the pin could not be compared with the backend: the key is %s: %s\n", k.State, show.Printable(k.Detail))
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/backends"
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
 	"github.com/bundlesign/bundlesign/config"
 	"github.com/bundlesign/bundlesign/signer"
 )
@@ -249,6 +250,6 @@ func (d *stateDesk) show(ctx context.Context, k *signer.KeyConfig) (*wire.Key, e
 
 // shortened makes of an error a reason that fits into the log.
 func shortened(text string) string {
-	text = printable(text)
+	text = show.Printable(text)
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }

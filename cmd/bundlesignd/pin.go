@@ -53,14 +53,14 @@ func listPINs(cmd *cobra.Command, flags *keyFlags) error {
 		return err
 	}
 	var t table
-	t.row("ID", "TOKEN", "SERIAL", "NEWEST ATTEMPT", "STATE")
+	t.Row("ID", "TOKEN", "SERIAL", "NEWEST ATTEMPT", "STATE")
 	for i := range all {
 		s := &all[i]
 		at := "-"
 		if !s.Time.IsZero() {
 			at = s.Time.UTC().Format(time.RFC3339)
 		}
-		t.row(s.ID, orDash(s.Token.Label), orDash(s.Token.Serial), at, pinState(s))
+		t.Row(s.ID, orDash(s.Token.Label), orDash(s.Token.Serial), at, pinState(s))
 	}
 	_, err = io.WriteString(cmd.OutOrStdout(), t.String())
 	return err

@@ -1,6 +1,10 @@
-package main
+package show_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/bundlesign/bundlesign/cmd/internal/show"
+)
 
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
@@ -11,16 +15,16 @@ func TestPrintable(t *testing.T) {
 		"bad \xff utf-8":           "bad \ufffd utf-8",
 		"":                         "",
 	} {
-		if found := printable(in); found != want {
+		if found := show.Printable(in); found != want {
 			t.Errorf("%q: found %q, want %q", in, found, want)
 		}
 	}
 }
 
 func TestTableHasNoWhiteSpaceAtLineEnds(t *testing.T) {
-	var tab table
-	tab.row("a", "")
-	tab.row("long name", "x\ty")
+	var tab show.Table
+	tab.Row("a", "")
+	tab.Row("long name", "x\ty")
 	if found, want := tab.String(), "a\nlong name  x\\ty\n"; found != want {
 		t.Errorf("found %q, want %q", found, want)
 	}
