@@ -34,14 +34,14 @@ func (m *Module) logIn(p *process, s *secret) error {
 	if fault := state.Forbids(); fault != nil {
 		return fault
 	}
-	if state.CountLow {
-		m.log.Warn("the pkcs11 token says that it refused a PIN since the last good login (CKF_USER_PIN_COUNT_LOW); this one is tried once")
-	}
 	ctx, cancel := context.WithTimeout(m.ctx, timeout)
 	defer cancel()
 	attempt, err := m.records.Begin(ctx, m.try(p, s, state.CountLow))
 	if err != nil {
 		return m.notTried(err)
+	}
+	if state.CountLow {
+		m.log.Warn("the pkcs11 token says that it refused a PIN since the last good login (CKF_USER_PIN_COUNT_LOW); this one is tried once")
 	}
 	// From here on the answer is waited for, whoever has lost patience: an attempt
 	// without one may cost an operator's time.
