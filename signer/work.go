@@ -39,8 +39,10 @@ type span struct{ from, to int }
 
 func newWork(payloads []capgo.Payload) *work {
 	w := &work{payloads: payloads, sigs: make([]capgo.Signature, len(payloads)), moved: func() {}}
-	for from := 0; from < len(payloads); from += piece {
-		w.todo = append(w.todo, span{from, min(from+piece, len(payloads))})
+	// The first is shorter, so that not all lanes are at the end of a piece, with
+	// nothing for the key to do, at the same time.
+	for from, to := 0, piece/lanes; from < len(payloads); from, to = to, to+piece {
+		w.todo = append(w.todo, span{from, min(to, len(payloads))})
 	}
 	return w
 }

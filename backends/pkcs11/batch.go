@@ -53,8 +53,9 @@ func (b *batch) run(ctx context.Context, p *process) error {
 			break
 		}
 		// One slot is ours. As long as others are free too, each gets little:
-		// they work side by side. Under load an order carries more.
-		s := b.cut(p.idle() + 1)
+		// they work side by side. Under load an order carries more, but never so
+		// much that the others have nothing to do at the end.
+		s := b.cut(p.idle()+1, p.pace.order(), p.sessions)
 		o, err := b.send(p, s)
 		if err != nil {
 			return err
@@ -71,12 +72,13 @@ func (b *batch) run(ctx context.Context, p *process) error {
 	return failed
 }
 
-// cut takes the next span off the list, so long that the first of the list would
-// go round among n.
-func (b *batch) cut(n int) span {
+// cut takes the next span off the list: so long that the first of the list would
+// go round among the idle, and no longer than most or, beyond firstOrder, than its
+// share among all sessions.
+func (b *batch) cut(idle, most, sessions int) span {
 	first := &b.todo[0]
 	left := first.to - first.from
-	size := min((left+n-1)/n, proto.MaxBatch)
+	size := min(share(left, idle), most, max(share(left, sessions), firstOrder))
 	s := span{first.from, first.from + size}
 	first.from = s.to
 	if first.from == first.to {
@@ -84,6 +86,9 @@ func (b *batch) cut(n int) span {
 	}
 	return s
 }
+
+// share is what each of so many gets of n, rounded up.
+func share(n, among int) int { return (n + among - 1) / among }
 
 // send sends the order to sign a span. The slot that it needs was taken.
 func (b *batch) send(p *process, s span) (order, error) {
@@ -103,6 +108,7 @@ func (b *batch) collect(ctx context.Context, p *process, o order) error {
 		var signatures []capgo.Signature
 		if signatures, err = proto.DecodeSigned(body, o.to-o.from); err == nil {
 			copy(b.signatures[o.from:o.to], signatures)
+			p.pace.took(o.to-o.from, o.call.took)
 			return nil
 		}
 		err = p.broke(err)

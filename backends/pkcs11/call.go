@@ -28,6 +28,8 @@ type call struct {
 	done  chan answer // has room for the one answer, so that nobody need wait for it
 	timer *time.Timer
 	slot  bool // it holds one of the process's slots
+	sent  time.Time
+	took  time.Duration // until the answer; may be read once that is there
 }
 
 type answer struct {
@@ -39,7 +41,7 @@ type answer struct {
 // within the timeout, after which the child counts as hung and is killed. A caller
 // may forget the call: it ends by itself.
 func (p *process) send(op proto.Op, body []byte, timeout time.Duration, slot bool) *call {
-	c := &call{done: make(chan answer, 1), slot: slot}
+	c := &call{done: make(chan answer, 1), slot: slot, sent: time.Now()}
 	p.mu.Lock()
 	if p.cause != nil {
 		cause := p.cause
@@ -71,6 +73,7 @@ func (p *process) finish(id uint64, a answer) bool {
 	if c.slot {
 		<-p.slots
 	}
+	c.took = time.Since(c.sent)
 	c.done <- a
 	return true
 }

@@ -56,6 +56,7 @@ type process struct {
 	sessions int
 	slots    chan struct{} // holds one element per order that the child has
 
+	pace     pace
 	worked   atomic.Bool  // it has made a signature or shown a key
 	failures atomic.Int32 // since then, of a kind that a new session should have mended
 

@@ -138,7 +138,7 @@ func TestCutSharesABatch(t *testing.T) {
 		}
 		var got []span
 		for len(b.todo) > 0 {
-			got = append(got, b.cut(test.among))
+			got = append(got, b.cut(test.among, 4, 8))
 		}
 		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(span{})); diff != "" {
 			t.Errorf("%d payloads among %d sessions: -want +got:\n%s", test.payloads, test.among, diff)

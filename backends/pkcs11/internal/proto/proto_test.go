@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,7 +117,7 @@ func TestSignRefuses(t *testing.T) {
 	for name, s := range map[string]proto.Sign{
 		"no payload":       {},
 		"zero payload":     {Payloads: []capgo.Payload{{}}},
-		"five payloads":    {Payloads: []capgo.Payload{good, good, good, good, good}},
+		"one too many":     {Payloads: slices.Repeat([]capgo.Payload{good}, proto.MaxBatch+1)},
 		"label of 256":     {Key: proto.Selector{Label: strings.Repeat("l", 256)}, Payloads: []capgo.Payload{good}},
 		"id of 256":        {Key: proto.Selector{ID: strings.Repeat("i", 256)}, Payloads: []capgo.Payload{good}},
 		"zero among good":  {Payloads: []capgo.Payload{good, {}}},

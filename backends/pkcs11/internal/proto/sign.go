@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// MaxBatch is how many payloads one question may hold. It is small so that
-	// the deadline of a question, which covers all of it, means something.
-	MaxBatch = 4
+	// MaxBatch is how many payloads one question may hold. The deadline of a
+	// question covers all of it.
+	MaxBatch = 64
 	// MaxSelector is the longest label or id in bytes.
 	MaxSelector = 255
 
