@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,12 +10,26 @@ import (
 	"strings"
 	"sync"
 
+	kms "cloud.google.com/go/kms/apiv1"
+	"cloud.google.com/go/kms/apiv1/kmspb"
 	p11 "github.com/miekg/pkcs11"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/option"
 )
 
-// bareArg is the first argument of a test binary that is to run barePKCS11Main.
-const bareArg = "bare-pkcs11-module"
+// The first arguments of a test binary that is to run bareMain.
+const (
+	barePKCS11Arg = "bare-pkcs11-module"
+	bareKMSArg    = "bare-kms-client"
+)
+
+// bareMain is a process that uses a backend as directly as can be.
+func bareMain(what string, args []string) error {
+	if what == bareKMSArg {
+		return bareKMSMain(args)
+	}
+	return barePKCS11Main(args)
+}
 
 // barePKCS11Main has a PKCS#11 module sign as fast as can be, with a session for
 // each of benchClients threads: what the daemon is compared with. For each number
@@ -58,19 +73,49 @@ func barePKCS11Main(args []string) error {
 	if err != nil {
 		return err
 	}
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		n, err := strconv.Atoi(lines.Text())
-		if err != nil {
-			return err
-		}
+	return serveBare(func(n int) error {
 		var wg sync.WaitGroup
 		failed := make([]error, len(sessions))
 		for i, session := range sessions {
 			wg.Go(func() { failed[i] = signBare(m, session, key, n*(i+1)/len(sessions)-n*i/len(sessions)) })
 		}
 		wg.Wait()
-		if err := errors.Join(failed...); err != nil {
+		return errors.Join(failed...)
+	})
+}
+
+// bareKMSMain asks the service at an address for signatures with a key version,
+// the arguments, as fast as its own client can.
+func bareKMSMain(args []string) error {
+	ctx := context.Background()
+	c, err := kms.NewKeyManagementClient(ctx, option.WithEndpoint(args[0]))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return serveBare(func(n int) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(16)
+		for range n {
+			group.Go(func() error {
+				_, err := c.AsymmetricSign(ctx, &kmspb.AsymmetricSignRequest{Name: args[1], Data: make([]byte, 32)})
+				return err
+			})
+		}
+		return group.Wait()
+	})
+}
+
+// serveBare makes, for each number in a line of standard input, as many signatures
+// and then writes the number to standard output.
+func serveBare(sign func(n int) error) error {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		n, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			return err
+		}
+		if err := sign(n); err != nil {
 			return err
 		}
 		fmt.Println(n)
@@ -105,8 +150,4 @@ func signBare(m *p11.Ctx, session p11.SessionHandle, key p11.ObjectHandle, n int
 		}
 	}
 	return nil
-}
-
-func endpoint(addr string) []option.ClientOption {
-	return []option.ClientOption{option.WithEndpoint(addr)}
 }

@@ -26,8 +26,8 @@ const asDaemon = "BUNDLESIGND_TEST_RUN"
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case bareArg:
-			if err := barePKCS11Main(os.Args[2:]); err != nil {
+		case barePKCS11Arg, bareKMSArg:
+			if err := bareMain(os.Args[1], os.Args[2:]); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
