@@ -149,7 +149,8 @@ func (w *witness) remember(sig *wire.Signature) {
 // are only looked up in the log.
 func (w *witness) check(d *process, all bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	// After an hour there are hundreds of thousands.
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute+time.Duration(len(w.answers))*20*time.Millisecond)
 	defer cancel()
 	for id, old := range w.answers {
 		if old.State == "signed" && !all {
