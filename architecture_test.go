@@ -18,15 +18,17 @@ const module = "github.com/bundlesign/bundlesign/"
 // commands and the server.
 func TestWhoKnowsWhom(t *testing.T) {
 	mayImport := map[string][]string{
-		"capgo":    {},
-		"policy":   {},
-		"audit":    {"policy"},
-		"signer":   {"capgo", "policy", "audit"},
-		"store":    {"signer", "capgo", "policy", "audit"},
-		"api/wire": {},
-		"api":      {"api/wire", "signer", "capgo", "policy", "audit"},
-		"client":   {"api/wire", "capgo", "audit", "policy"},
-		"config":   {"signer", "capgo", "policy", "audit"},
+		"capgo":         {},
+		"policy":        {},
+		"audit":         {"policy"},
+		"signer":        {"capgo", "policy", "audit"},
+		"store":         {"signer", "capgo", "policy", "audit"},
+		"api/wire":      {},
+		"api/idtoken":   {"policy"},
+		"api":           {"api/wire", "api/idtoken", "signer", "capgo", "policy", "audit"},
+		"client":        {"api/wire", "capgo", "audit", "policy"},
+		"client/sshsig": {},
+		"config":        {"signer", "capgo", "policy", "audit"},
 	}
 	for _, p := range goList(t) {
 		name := strings.TrimPrefix(p.ImportPath, module)

@@ -38,6 +38,7 @@ func check(r *report, c *Config, checkURI func(string) error) {
 		}
 	}
 	checkLogKey(r, c, checkURI)
+	checkTokenIssuers(r, c.TokenIssuers)
 	byName, byApp := make(map[string]string), make(map[string]string)
 	software := false
 	for i := range c.Keys {

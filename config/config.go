@@ -36,6 +36,11 @@ type Config struct {
 	// The private keys.
 	Keys []Key `yaml:"keys" need:"required" range:"1..256"`
 
+	// The services whose OIDC ID tokens say which CI job is asking, in addition to
+	// what the kernel says of the user. A token of any other, and one that is not
+	// good, refuses the request that it came with.
+	TokenIssuers []TokenIssuer `yaml:"token_issuers" range:"0..16" example:"\n  - {name: github, issuer: \"https://token.actions.githubusercontent.com\", audience: \"https://bundlesign.example.com\"}"`
+
 	// The transparency log: every decision and every use of a key is an entry in
 	// it.
 	Log Log `yaml:"log" need:"required"`
@@ -172,6 +177,10 @@ type Limits struct {
 	// How many requests may wait for one key. Further ones are told to come back.
 	Queue int `yaml:"queue" range:"1..100000"`
 
+	// How many requests of one user may wait for approvals. Further ones are
+	// refused.
+	Pending int `yaml:"pending" range:"1..10000"`
+
 	// How long an authorized request is tried again while its key cannot be
 	// reached, before it fails. It counts from the last of its signatures that was
 	// made, and not while others have their turn.
@@ -199,6 +208,7 @@ func Default() *Config {
 			Burst:             400,
 			Connections:       64,
 			Queue:             1024,
+			Pending:           100,
 			SigningTimeout:    15 * time.Minute,
 		},
 		Logging: Logging{Level: zapcore.InfoLevel},

@@ -44,6 +44,10 @@ func (d decoder) value(path string, n ast.Node, f field, dst reflect.Value) {
 		d.mapping(path, n, dst)
 	case reflect.Slice:
 		d.list(path, n, f, dst)
+	case reflect.Map:
+		d.named(path, n, f, dst)
+	case reflect.Interface:
+		d.any(path, n, dst)
 	default:
 		if err := decodeScalar(n, f, dst); err != nil {
 			d.errorf(path, "%v", err)

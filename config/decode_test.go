@@ -90,6 +90,7 @@ limits:
   burst: 3
   connections: 4
   queue: 5
+  pending: 6
   signing_timeout: 24h
 logging:
   level: debug
@@ -109,7 +110,7 @@ logging:
 		Log: Log{Origin: "localhost:8080/a/b", KeyPath: "/etc/bundlesignd/keys/log.key", Timeout: 10 * time.Second},
 		Limits: Limits{
 			BodyBytes: 64 * KiB, Files: 1, RequestsPerSecond: 2, Burst: 3,
-			Connections: 4, Queue: 5, SigningTimeout: 24 * time.Hour,
+			Connections: 4, Queue: 5, Pending: 6, SigningTimeout: 24 * time.Hour,
 		},
 		Logging: Logging{Level: zapcore.DebugLevel},
 	}
@@ -130,10 +131,10 @@ func TestFaults(t *testing.T) {
 			[]string{
 				`config.yaml:7:1: stat_dir: unknown field; did you mean state_dir?`,
 				`config.yaml:8:1: Socket: unknown field; did you mean socket?`,
-				`config.yaml:9:1: session-timeout: unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
+				`config.yaml:9:1: session-timeout: unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
 				`config.yaml:10:1: max_sessions: unknown field; did you mean keys[].max_sessions?`,
-				`config.yaml:11:1: zzz: unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
-				`config.yaml:12:1: "a: b": unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
+				`config.yaml:11:1: zzz: unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
+				`config.yaml:12:1: "a: b": unknown field; the fields here are state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
 			},
 		},
 		"twice": {
@@ -268,8 +269,8 @@ func TestRefusedYAML(t *testing.T) {
 		"after the end":    {good + "...\npolicy: x\n", []string{`config.yaml:8:1: found a second document, want one`}},
 		"empty":            {"", []string{`config.yaml:1:1: found nothing but comments, want fields such as those that "bundlesignd init" writes`}},
 		"only comments":    {"# a\n\n# b\n", []string{`config.yaml:1:1: found nothing but comments, want fields such as those that "bundlesignd init" writes`}},
-		"a list":           {"- a\n", []string{`config.yaml:1:1: found a list, want fields (state_dir, socket, policy, allow_software_keys, keys, log, limits, logging)`}},
-		"a text":           {"hello\n", []string{`config.yaml:1:1: found "hello", want fields (state_dir, socket, policy, allow_software_keys, keys, log, limits, logging)`}},
+		"a list":           {"- a\n", []string{`config.yaml:1:1: found a list, want fields (state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging)`}},
+		"a text":           {"hello\n", []string{`config.yaml:1:1: found "hello", want fields (state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging)`}},
 		"not UTF-8":        {"policy: \xe4\n", []string{`config.yaml:1:9: found the byte 0xe4, which is not UTF-8; want a text file in UTF-8`}},
 		"byte order mark":  {"\ufeffpolicy: x\n", []string{`config.yaml:1:1: found a byte order mark (U+FEFF), want UTF-8 without one`}},
 		"NUL":              {"policy: x\n# \x00\n", []string{`config.yaml:2:3: found the control character U+0000, want plain text`}},
@@ -283,9 +284,9 @@ func TestRefusedYAML(t *testing.T) {
 		"many fields":      {strings.Repeat("a: 1\n", 100000), []string{`config.yaml:20001:2: found more than 20000 fields in one file, want fewer`}},
 		"list as a name":   {good + "[e]: f\n", []string{`config.yaml:7:4: not valid YAML: found an invalid key for this map`}},
 		"odd names": {good + "1: a\ntrue: b\n? c\n: d\n", []string{
-			`config.yaml:7:1: found the number 1 as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
-			`config.yaml:8:1: found true as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
-			`config.yaml:9:1: found something else as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, log, limits, logging`,
+			`config.yaml:7:1: found the number 1 as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
+			`config.yaml:8:1: found true as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
+			`config.yaml:9:1: found something else as the name of a field, want one of state_dir, socket, policy, allow_software_keys, keys, token_issuers, log, limits, logging`,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

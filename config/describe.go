@@ -74,6 +74,10 @@ func describeType(f field, t reflect.Type) string {
 		return "an integer" + bounds
 	case reflect.Struct:
 		return "fields (" + names(fieldsOf(t)) + ")"
+	case reflect.Map:
+		return "names, each with " + describeType(field{}, t.Elem())
+	case reflect.Interface:
+		return "any value"
 	case reflect.Slice:
 		list := "a list of texts"
 		if f.kind == "uri" {
@@ -92,6 +96,10 @@ func describeType(f field, t reflect.Type) string {
 		return "a path"
 	case "uri":
 		return "the URI of a key"
+	case "expression":
+		return "an expression"
+	case "time":
+		return "a time such as 2026-03-02T12:00:00Z"
 	}
 	if f.required {
 		return "text that is not empty"
@@ -106,6 +114,9 @@ func (f field) oneOfText() string {
 		quoted[i] = quote(v)
 	}
 	last := len(quoted) - 1
+	if last == 0 {
+		return quoted[0]
+	}
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 

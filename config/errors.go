@@ -107,6 +107,16 @@ func (r *report) warnf(field, format string, args ...any) {
 // is not reported twice.
 func (r *report) ok(field string) bool { return !r.faulty[field] }
 
+// anyFaulty reports whether something was wrong with a field or with one below it.
+func (r *report) anyFaulty(field string) bool {
+	for f := range r.faulty {
+		if f == field || strings.HasPrefix(f, field+"[") || strings.HasPrefix(f, field+".") {
+			return true
+		}
+	}
+	return false
+}
+
 // written reports whether a field stands in the file.
 func (r *report) written(field string) bool { _, ok := r.at[field]; return ok }
 
@@ -123,16 +133,19 @@ func (r *report) find(field string) place {
 	}
 }
 
-// sorted puts faults in the order of their lines.
+// sorted puts faults in the order of their lines, those of other files last.
 func (r *report) sorted() *report {
-	sort.SliceStable(r.errs, func(i, j int) bool { return before(r.errs[i], r.errs[j]) })
+	sort.SliceStable(r.errs, func(i, j int) bool { return r.before(r.errs[i], r.errs[j]) })
 	sort.SliceStable(r.warnings, func(i, j int) bool {
-		return before((*Error)(&r.warnings[i]), (*Error)(&r.warnings[j]))
+		return r.before((*Error)(&r.warnings[i]), (*Error)(&r.warnings[j]))
 	})
 	return r
 }
 
-func before(a, b *Error) bool {
+func (r *report) before(a, b *Error) bool {
+	if a.File != b.File {
+		return a.File == r.file
+	}
 	if a.Line != b.Line {
 		return a.Line < b.Line
 	}

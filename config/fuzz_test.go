@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,14 +40,17 @@ func FuzzConfig(f *testing.F) {
 
 // FuzzPolicyFile is [FuzzConfig] for policy.yaml.
 func FuzzPolicyFile(f *testing.F) {
-	seed(f, "testdata/sample/policy.yaml")
+	seed(f, "testdata/sample/policy.yaml", "../examples/policies/two-person-team/policy.yaml",
+		"../examples/policies/ci-staging/policy.yaml", "../examples/policies/bank/policy.yaml")
 	f.Add([]byte("rules: [{name: a, effect: deny, message: 'it''s \"no\"'}]\n"))
+	f.Add([]byte(approving))
+	f.Add([]byte(strings.Replace(approving, "when: now", "when: >-\n      (now +\n      noww) \n  # ", 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > maxFileSize {
 			return
 		}
 		r := newReport("policy.yaml")
-		p, rules := parsePolicy(r, data)
+		p, doc := parsePolicy(r, data, signersOf(t))
 		checkPlaces(t, r, data)
 		if len(r.errs) > 0 {
 			return
@@ -55,12 +59,12 @@ func FuzzPolicyFile(f *testing.F) {
 		decode(newReport("policy.yaml"), data, &file)
 		text := render(&file, nil)
 		r = newReport("rendered.yaml")
-		again, rulesAgain := parsePolicy(r, text)
+		again, _ := parsePolicy(r, text, signersOf(t))
 		if len(r.errs) > 0 {
 			t.Fatalf("accepted, but not once written out:\n%v\n%s", r.errs, text)
 		}
-		if p.Hash() != again.Hash() || len(rules) != len(rulesAgain) {
-			t.Fatalf("found policy %s of %d rules, once written out %s of %d\n%s", p.Hash(), len(rules), again.Hash(), len(rulesAgain), text)
+		if p.Hash() != again.Hash() {
+			t.Fatalf("found policy %s of %+v, once written out %s\n%s", p.Hash(), doc, again.Hash(), text)
 		}
 	})
 }
@@ -85,8 +89,32 @@ func checkPlaces(t *testing.T, r *report, data []byte) {
 		}
 	}
 	for _, e := range r.errs {
+		if e.File != r.file {
+			continue // of the file with the keys of people
+		}
 		if e.Line < 1 || e.Line > lines || e.Column < 1 || e.Msg == "" {
 			t.Errorf("found the fault %q at %d:%d in %d lines, want a place in the text", e.Msg, e.Line, e.Column, lines)
 		}
 	}
+}
+
+// FuzzCaseFile holds that no file of cases makes the reader panic, and that every
+// fault has a place in the text.
+func FuzzCaseFile(f *testing.F) {
+	seed(f, "testdata/sample/cases.yaml", "../examples/policies/bank/cases/emergency.yaml",
+		"../examples/policies/ci-staging/cases/production.yaml")
+	f.Add([]byte("cases: [{requester: {token: {claims: {a: [1, {b: .nan}], c: ~}}}}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > maxFileSize {
+			return
+		}
+		r := newReport("cases.yaml")
+		cases := parseCases(r, data)
+		checkPlaces(t, r, data)
+		for i := range cases {
+			if q := cases[i].PolicyRequest(); q.Time.IsZero() || q.App == "" || q.Requester.User == "" {
+				t.Errorf("found %+v in an accepted case, want what every request has", q)
+			}
+		}
+	})
 }

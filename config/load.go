@@ -2,14 +2,12 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 
 	"github.com/bundlesign/bundlesign/capgo"
-	"github.com/bundlesign/bundlesign/policy"
 )
 
 // maxKeyFile is the largest key file in bytes; real ones have some hundreds.
@@ -23,6 +21,9 @@ type Options struct {
 	// UID is the user as whom the daemon runs: its files, and root's, are
 	// believed. Nil: the effective user of this process.
 	UID *int
+	// Draft says that the files are not those that a daemon runs with, but what
+	// may become them, such as a checkout: who could write them does not matter.
+	Draft bool
 	// ThisMachine compares the configuration with the machine, as it is for the
 	// user who runs this: the folder of the state must be fit for a daemon of
 	// that user, and it is a warning if the socket could not be made or the policy
@@ -37,9 +38,9 @@ type Options struct {
 
 func (o Options) trust() trust {
 	if o.UID != nil {
-		return trust{*o.UID}
+		return trust{uid: *o.UID, draft: o.Draft}
 	}
-	return trust{os.Geteuid()}
+	return trust{uid: os.Geteuid(), draft: o.Draft}
 }
 
 // Load reads config.yaml at path, the policy, the pinned public keys and the
@@ -68,6 +69,9 @@ func Load(path string, opts Options) (*Config, []Warning, error) {
 			l.checkKeyFile(c, i, opts.KeyFile)
 		}
 	}
+	for i := range c.TokenIssuers {
+		l.loadTokenIssuer(&c.TokenIssuers[i], fmt.Sprintf("token_issuers[%d]", i))
+	}
 	l.loadLogKey(c)
 	if opts.ThisMachine {
 		l.checkStateDir(c.StateDir)
@@ -82,26 +86,6 @@ func Load(path string, opts Options) (*Config, []Warning, error) {
 		return nil, warnings, err
 	}
 	return c, warnings, nil
-}
-
-// LoadPolicy reads the policy at path alone, for a reload. An error is an
-// [Errors]; then there is no policy.
-func LoadPolicy(path string, opts Options) (*policy.Policy, []Warning, error) {
-	data, doubts, err := opts.trust().read(path, maxFileSize, false)
-	r := newReport(path)
-	for _, doubt := range append(doubts, err) {
-		if doubt != nil {
-			r.errorf("", "%v", doubt)
-		}
-	}
-	if err != nil {
-		return nil, nil, r.errs
-	}
-	p, _ := parsePolicy(r, data)
-	if err := r.sorted().errs.err(); err != nil {
-		return nil, r.warnings, err
-	}
-	return p, r.warnings, nil
 }
 
 // parse reads config.yaml without looking at any other file. It returns false
@@ -144,22 +128,6 @@ func (l *loader) read(field, path string, limit int64, private bool) []byte {
 		return nil
 	}
 	return data
-}
-
-// loadPolicy sets c's policy and returns the report of its file. With names, the
-// users and groups in it are looked for on this machine.
-func (l *loader) loadPolicy(c *Config, names bool) *report {
-	r := newReport(l.besides(c.PolicyPath))
-	data := l.read("policy", c.PolicyPath, maxFileSize, false)
-	if data != nil {
-		var rules []policy.Rule
-		c.Policy, rules = parsePolicy(r, data)
-		c.PolicyRules = len(rules)
-		if names {
-			warnUnknownNames(r, rules)
-		}
-	}
-	return r.sorted()
 }
 
 // besides shows a path as the user would: relative if config.yaml was named so.
@@ -215,44 +183,4 @@ func (l *loader) loadLogKey(c *Config) {
 		return
 	}
 	c.Log.Signer, c.Log.VerifierKey = signer, verifier
-}
-
-// parsePolicy reads policy.yaml and returns the policy and its rules, or nil
-// after reporting what is wrong.
-func parsePolicy(r *report, data []byte) (*policy.Policy, []policy.Rule) {
-	var file PolicyFile
-	if !decode(r, data, &file) {
-		return nil, nil
-	}
-	checkRules(r, file.Rules)
-	rules := file.rules()
-	p, err := policy.New(rules)
-	for _, fault := range ruleErrors(err) {
-		field := fmt.Sprintf("rules[%d].%s", fault.Index, fault.Field)
-		if r.ok(field) && r.ok(fmt.Sprintf("rules[%d]", fault.Index)) {
-			r.errorf(field, "%v", fault.Err)
-		}
-	}
-	if err != nil && len(r.errs) == 0 {
-		r.errorf("", "%v", err)
-	}
-	if len(r.errs) > 0 {
-		return nil, nil
-	}
-	warnShadowed(r, rules)
-	return p, rules
-}
-
-// ruleErrors takes apart what [policy.New] joined.
-func ruleErrors(err error) []*policy.RuleError {
-	var faults []*policy.RuleError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			var fault *policy.RuleError
-			if errors.As(err, &fault) {
-				faults = append(faults, fault)
-			}
-		}
-	}
-	return faults
 }

@@ -201,7 +201,7 @@ func TestAllFilesAreReported(t *testing.T) {
 		// log.key is left out: its place is that of the section.
 		`DIR/config.yaml:7:3: log.key: DIR/log.key: found no Ed25519 note signing key ("PRIVATE+KEY+name+hash+key"), want one as "bundlesignd init" makes it`,
 		`DIR/config.yaml:8:17: limits.files: found the number 0, want an integer from 1 to 100000`,
-		`DIR/policy.yaml:2:21: rules[0].effect: found "maybe", want "allow" or "deny"`,
+		`DIR/policy.yaml:2:21: rules[0].effect: found "maybe", want "allow", "deny" or "approve"`,
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +found)\n%s", diff)

@@ -3,9 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,22 +115,39 @@ func (l *loader) checkOneKeyFile(field, uri string, keyFile func(string) (string
 	clear(l.read(field, path, maxKeyFile, true))
 }
 
-// warnUnknownNames warns of users and groups that a rule names in full and that
-// are not there: a rule that allows them allows nobody, and one that denies them
-// denies nobody.
-func warnUnknownNames(r *report, rules []policy.Rule) {
-	for i, rule := range rules {
-		for j, name := range rule.Users {
-			var unknown user.UnknownUserError
-			if _, err := user.Lookup(string(name)); inFull(name) && errors.As(err, &unknown) {
-				r.warnf(fmt.Sprintf("rules[%d].users[%d]", i, j), "there is no user %q on this machine", name)
-			}
+// warnUnknownNames warns of users and groups that the policy names in full and that
+// are not there: a rule that allows them allows nobody, one that denies them denies
+// nobody, and an account of theirs is nobody's.
+func warnUnknownNames(r *report, doc *policy.Document) {
+	for i := range doc.Rules {
+		warnUnknownUsers(r, ruleField(i, "users"), doc.Rules[i].Users)
+		warnUnknownGroups(r, ruleField(i, "groups"), doc.Rules[i].Groups)
+	}
+	warnUnknownUsers(r, "freezes.users", doc.Freezes.Users)
+	warnUnknownGroups(r, "freezes.groups", doc.Freezes.Groups)
+	for _, person := range slices.Sorted(maps.Keys(doc.Accounts)) {
+		var users []policy.Glob
+		for _, name := range doc.Accounts[person].Users {
+			users = append(users, policy.Glob(name))
 		}
-		for j, name := range rule.Groups {
-			var unknown user.UnknownGroupError
-			if _, err := user.LookupGroup(string(name)); inFull(name) && errors.As(err, &unknown) {
-				r.warnf(fmt.Sprintf("rules[%d].groups[%d]", i, j), "there is no group %q on this machine", name)
-			}
+		warnUnknownUsers(r, "people.accounts."+person+".users", users)
+	}
+}
+
+func warnUnknownUsers(r *report, field string, names []policy.Glob) {
+	for i, name := range names {
+		var unknown user.UnknownUserError
+		if _, err := user.Lookup(string(name)); inFull(name) && errors.As(err, &unknown) {
+			r.warnf(fmt.Sprintf("%s[%d]", field, i), "there is no user %q on this machine", name)
+		}
+	}
+}
+
+func warnUnknownGroups(r *report, field string, names []policy.Glob) {
+	for i, name := range names {
+		var unknown user.UnknownGroupError
+		if _, err := user.LookupGroup(string(name)); inFull(name) && errors.As(err, &unknown) {
+			r.warnf(fmt.Sprintf("%s[%d]", field, i), "there is no group %q on this machine", name)
 		}
 	}
 }

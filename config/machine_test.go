@@ -60,6 +60,28 @@ func TestThisMachine(t *testing.T) {
 				`DIR/policy.yaml:4:14: warning: rules[0].groups[0]: there is no group "no-such-group" on this machine`,
 			},
 		},
+		"accounts and freezes of nobody": {
+			func(f folder) {
+				keys, err := os.ReadFile("testdata/allowed_signers")
+				if err != nil {
+					f.t.Fatal(err)
+				}
+				f.write("keys", string(keys), 0o644)
+				f.write("policy.yaml", `rules:
+- {name: r, users: [root], effect: approve, approvals: [{from: [g], threshold: 1}]}
+people:
+  allowed_signers: keys
+  groups: {g: [bob]}
+  accounts: {alice: {users: [root, no-such-user]}, bob: {}}
+freezes: {users: [no-such-user, "x*"], groups: [no-such-group]}
+`, 0o644)
+			},
+			[]string{
+				`DIR/policy.yaml:6:36: warning: people.accounts.alice.users[1]: there is no user "no-such-user" on this machine`,
+				`DIR/policy.yaml:7:19: warning: freezes.users[0]: there is no user "no-such-user" on this machine`,
+				`DIR/policy.yaml:7:49: warning: freezes.groups[0]: there is no group "no-such-group" on this machine`,
+			},
+		},
 		"no room for the socket": {
 			func(f folder) {
 				f.write("config.yaml", "state_dir: state\nsocket: {path: run/s}\n"+goodConfig, 0o644)

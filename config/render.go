@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ func (w *renderer) fields(v reflect.Value, indent string) {
 			fmt.Fprintf(&w.b, "%s%s: []\n", indent, f.name)
 		case isList(inner) && inner.Len() == 0, f.example != "" && inner.IsZero():
 			if explain && f.example != "" {
-				fmt.Fprintf(&w.b, "%s# %s: %s\n", indent, f.name, f.example)
+				w.example(f, indent)
 			}
 		case inner.Kind() == reflect.Struct:
 			fmt.Fprintf(&w.b, "%s%s:\n", indent, f.name)
@@ -53,8 +54,42 @@ func (w *renderer) fields(v reflect.Value, indent string) {
 			for i := range inner.Len() {
 				w.item(inner.Index(i), indent+"  ")
 			}
+		case inner.Kind() == reflect.Map:
+			w.named(f, inner, indent)
 		default:
 			fmt.Fprintf(&w.b, "%s%s: %s\n", indent, f.name, scalar(inner))
+		}
+	}
+}
+
+// named writes a map, in the order of its names.
+func (w *renderer) named(f field, v reflect.Value, indent string) {
+	fmt.Fprintf(&w.b, "%s%s:\n", indent, f.name)
+	names := make([]string, 0, v.Len())
+	for it := v.MapRange(); it.Next(); {
+		names = append(names, it.Key().String())
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		switch thing := v.MapIndex(reflect.ValueOf(name)); {
+		case thing.Kind() != reflect.Struct:
+			fmt.Fprintf(&w.b, "%s  %s: %s\n", indent, yamlText(name), scalar(thing))
+		case thing.IsZero():
+			fmt.Fprintf(&w.b, "%s  %s: {}\n", indent, yamlText(name))
+		default:
+			fmt.Fprintf(&w.b, "%s  %s:\n", indent, yamlText(name))
+			w.fields(thing, indent+"    ")
+		}
+	}
+}
+
+// example writes a field that is left out as a comment.
+func (w *renderer) example(f field, indent string) {
+	first, more, _ := strings.Cut(f.example, "\n")
+	fmt.Fprintf(&w.b, "%s# %s\n", indent, strings.TrimSpace(f.name+": "+first))
+	if more != "" {
+		for line := range strings.SplitSeq(more, "\n") {
+			fmt.Fprintf(&w.b, "%s# %s\n", indent, line)
 		}
 	}
 }
@@ -127,7 +162,7 @@ func facts(f field, t reflect.Type, defaultValue reflect.Value) string {
 	switch {
 	case f.required:
 		return kind + "; required"
-	case isList(defaultValue) || f.example != "":
+	case isList(defaultValue) || defaultValue.Kind() == reflect.Map || f.example != "":
 		return kind + "; optional"
 	}
 	return kind + "; default " + scalar(defaultValue)
@@ -135,7 +170,7 @@ func facts(f field, t reflect.Type, defaultValue reflect.Value) string {
 
 // defaultsOf returns the defaults of a struct of the configuration.
 func defaultsOf(t reflect.Type) reflect.Value {
-	if t == reflect.TypeFor[Key]() {
+	if t == reflect.TypeFor[Key]() || t == reflect.TypeFor[CaseRequester]() {
 		return newElement(t)
 	}
 	if found := within(reflect.ValueOf(Default()).Elem(), t); found.IsValid() {

@@ -80,10 +80,17 @@ func decodeScalar(n ast.Node, f field, dst reflect.Value) error {
 			}
 			return mismatch
 		}
-		if err := checkPrintable(text); err != nil {
+		check := checkPrintable
+		if f.kind == "expression" {
+			check = checkExpression
+		}
+		if err := check(text); err != nil {
 			return err
 		}
-		if text == "" && (f.required || f.kind == "path") || !f.allows(text) {
+		if text == "" && (f.required || f.kind == "path" || f.kind == "expression") || !f.allows(text) {
+			return mismatch
+		}
+		if _, err := time.Parse(time.RFC3339, text); f.kind == "time" && err != nil {
 			return mismatch
 		}
 		dst.SetString(text)
@@ -137,6 +144,16 @@ func checkPrintable(s string) error {
 		}
 	}
 	return nil
+}
+
+// checkExpression accepts lines of text with spaces and tabs.
+func checkExpression(s string) error {
+	return checkPrintable(strings.Map(func(c rune) rune {
+		if c == '\n' || c == '\t' {
+			return ' '
+		}
+		return c
+	}, s))
 }
 
 // textOf returns the text of a node that is text to YAML.

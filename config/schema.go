@@ -12,8 +12,11 @@ import (
 //	range:"MIN..MAX"  the bounds of a number, size or duration, or of the length of a list
 //	oneof:"a b c"     the only values
 //	kind:"path"       a path: made absolute
-//	example:"TEXT"    shown in a comment where the field is left out
+//	example:"TEXT"    shown in a comment where the field is left out; after a line
+//	                  break, as lines below it
 //	kind:"uri"        where a key is: its path is made absolute, messages never show it
+//	kind:"expression" text that may have several lines
+//	kind:"time"       a time (RFC 3339)
 type field struct {
 	name     string
 	goName   string
@@ -49,8 +52,13 @@ func fieldsOf(t reflect.Type) []field {
 // newElement returns an addressable element of a list, with its defaults.
 func newElement(t reflect.Type) reflect.Value {
 	v := reflect.New(t).Elem()
-	if key, ok := v.Addr().Interface().(*Key); ok {
-		*key = DefaultKey()
+	switch element := v.Addr().Interface().(type) {
+	case *Key:
+		*element = DefaultKey()
+	case *Case:
+		element.Requester.UID = defaultCaseUID
+	case *CaseRequester:
+		element.UID = defaultCaseUID
 	}
 	return v
 }

@@ -21,7 +21,7 @@ func suggest(name string, t reflect.Type) (likely, hint string) {
 		return likely, fmt.Sprintf("; did you mean %s?", likely)
 	}
 	root := reflect.TypeFor[Config]()
-	if t == reflect.TypeFor[PolicyFile]() || t == reflect.TypeFor[Rule]() {
+	if holds(reflect.TypeFor[PolicyFile](), t) {
 		root = reflect.TypeFor[PolicyFile]()
 	}
 	if elsewhere := locate(plain, root, ""); elsewhere != "" {
@@ -43,10 +43,7 @@ func locate(plain string, t reflect.Type, path string) string {
 		if normalize(f.name) == plain {
 			return full
 		}
-		inner := t.Field(f.index).Type
-		if inner.Kind() == reflect.Slice {
-			inner, full = inner.Elem(), full+"[]"
-		}
+		inner, full := insideOf(t.Field(f.index).Type, full)
 		if inner.Kind() == reflect.Struct {
 			if found := locate(plain, inner, full); found != "" {
 				return found
@@ -54,6 +51,31 @@ func locate(plain string, t reflect.Type, path string) string {
 		}
 	}
 	return ""
+}
+
+// insideOf returns the type of what a list or map of the field at path holds, and
+// the path of such a thing; of other types, the type itself.
+func insideOf(t reflect.Type, path string) (reflect.Type, string) {
+	switch t.Kind() {
+	case reflect.Slice:
+		return t.Elem(), path + "[]"
+	case reflect.Map:
+		return t.Elem(), path + ".NAME"
+	}
+	return t, path
+}
+
+// holds reports whether struct type t is root, or is somewhere below it.
+func holds(root, t reflect.Type) bool {
+	if root == t {
+		return true
+	}
+	for _, f := range fieldsOf(root) {
+		if inner, _ := insideOf(root.Field(f.index).Type, ""); inner.Kind() == reflect.Struct && holds(inner, t) {
+			return true
+		}
+	}
+	return false
 }
 
 // editDistance is Levenshtein's, cut off at limit.

@@ -17,7 +17,8 @@ import (
 // else can write them. It does not look at the folders above the one that holds
 // a file; who can rename those can do as he likes anyway.
 type trust struct {
-	uid int // of the daemon
+	uid   int  // of the daemon
+	draft bool // everybody's files are believed
 }
 
 // maxLinks is how many symbolic links a path may end in one after the other, as
@@ -119,6 +120,9 @@ func (t trust) explain(path string, private bool, err error) error {
 
 // doubts returns the reasons not to believe a file or folder.
 func (t trust) doubts(path string, st *unix.Stat_t, private bool) []error {
+	if t.draft {
+		return nil
+	}
 	var doubts []error
 	if st.Uid != 0 && int64(st.Uid) != int64(t.uid) {
 		want := "want root"

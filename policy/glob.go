@@ -8,7 +8,12 @@ import (
 
 // Glob is a pattern over app ids, channels and names: "*" stands for any run of
 // characters, the empty one included, and everything else for itself. There
-// are no other special characters, and case matters.
+// are no other special characters.
+//
+// Bytes are compared: "Shop" is not "shop", a Cyrillic "о" is not a Latin "o", and
+// "é" in one code point (NFC) is not "e" with a combining accent (NFD), although
+// they look the same. Nothing is folded or normalized, so no two names can be
+// taken for each other; the one that no rule has is denied.
 type Glob string
 
 // maxGlob is the longest pattern in bytes, and more than any name can have.
@@ -60,11 +65,24 @@ func (g Glob) Match(s string) bool {
 }
 
 // anyMatch reports whether one of the patterns matches; an empty list does.
-func anyMatch(globs []Glob, s string) bool {
+func anyMatch(globs []Glob, s string) bool { return len(globs) == 0 || anyOf(globs, s) }
+
+// anyOf reports whether one of the patterns matches; an empty list does not.
+func anyOf(globs []Glob, s string) bool {
 	for _, g := range globs {
 		if g.Match(s) {
 			return true
 		}
 	}
-	return len(globs) == 0
+	return false
+}
+
+// anyOfAny reports whether one of the patterns matches one of the names.
+func anyOfAny(globs []Glob, names []string) bool {
+	for _, s := range names {
+		if anyOf(globs, s) {
+			return true
+		}
+	}
+	return false
 }

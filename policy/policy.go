@@ -2,207 +2,171 @@
 //
 // A [Policy] is an ordered list of rules. The first rule that matches a request
 // decides; if none matches, the request is denied. The package is pure: it does
-// no I/O, has no clock, and gives the same decision for the same input. Its
-// invariant is that nothing is ever allowed by accident: every failure to
-// decide is a denial that says why.
+// no I/O and has no clock when it decides, and gives the same decision for the
+// same input. ([Compile] alone looks something up: the time zones that
+// expressions name.) Its invariant is that nothing is ever allowed by accident:
+// every failure to decide is a denial that says why.
+//
+// Names are compared byte by byte: case matters, and so does the way in which a
+// letter is encoded. A name that only looks like the one in a rule is another
+// name, and what no rule names is denied.
 //
 // It assumes that its caller has established who the requester is
 // ([Identity]) and has checked the form of app, channel and version.
 package policy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
-// Effect is what a rule does with the requests it matches.
-type Effect string
-
-// The effects.
-const (
-	Allow Effect = "allow"
-	Deny  Effect = "deny"
-)
-
-// Identity is who asks: the peer of the socket, as the kernel vouches for it.
-type Identity struct {
-	UID    uint32   `json:"uid"`
-	GID    uint32   `json:"gid"`
-	User   string   `json:"user"`             // the name of UID, or "" if it has none
-	Groups []string `json:"groups,omitempty"` // names of the primary and supplementary groups
-}
-
-// String names the identity for people: "alice (uid 1000)".
-func (id Identity) String() string {
-	if id.User == "" {
-		return fmt.Sprintf("uid %d", id.UID)
-	}
-	return fmt.Sprintf("%s (uid %d)", id.User, id.UID)
-}
-
-// Request is what a decision is made about.
-type Request struct {
-	App       string
-	Channel   string
-	Version   string
-	Requester Identity
-}
-
-// Rule matches requests and says what becomes of them. An empty list matches
-// everything; the lists of one rule must all match.
-type Rule struct {
-	// Name identifies the rule in answers and in the log. Unique.
-	Name string `json:"name"`
-	// Apps are globs over the app id.
-	Apps []Glob `json:"apps,omitempty"`
-	// Channels are globs over the channel.
-	Channels []Glob `json:"channels,omitempty"`
-	// Users are globs over the requester's user name, Groups over the names of
-	// its groups. A requester matches if a user glob or a group glob does; with
-	// both lists empty, everybody who can reach the socket does.
-	Users  []Glob `json:"users,omitempty"`
-	Groups []Glob `json:"groups,omitempty"`
-	// Effect is what happens to a request that matches.
-	Effect Effect `json:"effect"`
-	// Message is told to a requester that this rule denies.
-	Message string `json:"message,omitempty"`
-}
-
-// Decision is the outcome for one request, with the reason.
-type Decision struct {
-	Effect     Effect `json:"effect"`
-	Rule       string `json:"rule"`        // the rule that decided; "" if none matched
-	Reason     string `json:"reason"`      // for people
-	PolicyHash string `json:"policy_hash"` // see [Policy.Hash]
-}
-
-// Policy is an immutable, validated list of rules. Its zero value denies all.
+// Policy is an immutable, validated [Document]. Its zero value denies all. All
+// methods may be called concurrently.
 type Policy struct {
-	rules []Rule
-	hash  string
+	rules   []rule
+	people  *People
+	freezes Freezes
+	engine  *engine // of the conditions; nil if no rule has one
+	hash    string
 }
 
-// RuleError says which rule, by its position from zero, is wrong, and in which
-// field.
-type RuleError struct {
-	Index int
-	Field string
-	Err   error
+// rule is a [Rule] that was checked.
+type rule struct {
+	Rule
+	when *condition // nil: none
 }
 
-func (e *RuleError) Error() string {
-	return fmt.Sprintf("rules[%d].%s: %v", e.Index, e.Field, e.Err)
-}
-
-func (e *RuleError) Unwrap() error { return e.Err }
-
-// New validates rules and returns the policy, or all that is wrong with them:
-// an error that joins one [*RuleError] for each fault.
-func New(rules []Rule) (*Policy, error) {
-	var errs []error
-	bad := func(i int, field, format string, args ...any) {
-		errs = append(errs, &RuleError{i, field, fmt.Errorf(format, args...)})
-	}
-	seen := make(map[string]int)
-	for i, r := range rules {
-		if r.Name == "" {
-			bad(i, "name", "found no name, want one: it stands in answers and in the log")
-		} else if first, dup := seen[r.Name]; dup {
-			bad(i, "name", "found %q, which rules[%d] has already; names are unique", r.Name, first)
-		} else {
-			seen[r.Name] = i
-		}
-		switch r.Effect {
-		case Allow, Deny:
-		default:
-			bad(i, "effect", "found %q, want %q or %q", r.Effect, Allow, Deny)
-		}
-		if r.Message != "" && r.Effect == Allow {
-			bad(i, "message", "found a message on a rule that allows; a message is for those who are denied")
-		}
-		for _, list := range []struct {
-			field string
-			globs []Glob
-		}{{"apps", r.Apps}, {"channels", r.Channels}, {"users", r.Users}, {"groups", r.Groups}} {
-			for j, g := range list.globs {
-				if err := g.check(); err != nil {
-					bad(i, fmt.Sprintf("%s[%d]", list.field, j), "%w", err)
-				}
-			}
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	p := &Policy{rules: append([]Rule(nil), rules...)}
-	canonical, err := json.Marshal(p.rules)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	sum := sha256.Sum256(canonical)
-	p.hash = "sha256:" + hex.EncodeToString(sum[:])
-	return p, nil
-}
-
-// Hash identifies the policy: "sha256:" and the hex SHA-256 of its rules in a
-// canonical form, so that comments and layout of the file do not matter. It
-// stands in every log entry about a decision.
+// Hash identifies the policy: "sha256:" and the hex SHA-256 of the whole
+// [Document] in a canonical form, so that comments and layout of the file do not
+// matter. It stands in every statement and every log entry about a decision.
 func (p *Policy) Hash() string { return p.hash }
 
 // Decide returns the decision of the first rule that matches.
 //
 // A requester without a user name is denied before any rule is asked: rules speak
 // of names, and a rule that denies somebody must not be escaped by having none.
-func (p *Policy) Decide(r Request) Decision {
-	if r.Requester.User == "" {
-		return Decision{
-			Effect:     Deny,
-			Reason:     fmt.Sprintf("%s has no user name on this machine, and rules speak of names; give it one", r.Requester),
-			PolicyHash: p.hash,
-		}
+//
+// A condition that cannot be evaluated denies the request, whatever the rule and
+// those after it would do: it is not known whether the rule would have denied it.
+func (p *Policy) Decide(q Request) Decision {
+	d, _, _ := p.decide(&q)
+	return d
+}
+
+// decide returns also the rule that decided, or nil, and why its condition could
+// not be evaluated, or nil.
+func (p *Policy) decide(q *Request) (Decision, *rule, error) {
+	if q.Requester.User == "" {
+		return p.nameless(q), nil, nil
 	}
-	for _, rule := range p.rules {
-		if !rule.matches(r) {
+	run := run{engine: p.engine, request: q}
+	defer run.close()
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.mismatch(q) != noMismatch {
 			continue
 		}
-		d := Decision{Effect: rule.Effect, Rule: rule.Name, PolicyHash: p.hash}
-		switch {
-		case rule.Effect == Allow:
-			d.Reason = fmt.Sprintf("rule %q allows it", rule.Name)
-		case rule.Message != "":
-			d.Reason = fmt.Sprintf("rule %q denies it: %s", rule.Name, rule.Message)
-		default:
-			d.Reason = fmt.Sprintf("rule %q denies it", rule.Name)
+		ok, err := run.test(r.when)
+		if err != nil {
+			return p.undecidable(r, err), r, err
 		}
-		return d
+		if ok {
+			return p.decided(r), r, nil
+		}
 	}
+	return p.unmatched(q), nil, nil
+}
+
+func (p *Policy) nameless(q *Request) Decision {
 	return Decision{
 		Effect:     Deny,
-		Reason:     fmt.Sprintf("no rule matches app %q, channel %q and requester %s", r.App, r.Channel, r.Requester),
+		Reason:     fmt.Sprintf("%s has no user name on this machine, and rules speak of names; give it one", q.Requester),
 		PolicyHash: p.hash,
 	}
 }
 
-func (r *Rule) matches(q Request) bool {
-	return anyMatch(r.Apps, q.App) && anyMatch(r.Channels, q.Channel) && r.matchesRequester(q.Requester)
+func (p *Policy) unmatched(q *Request) Decision {
+	rule := "rule"
+	if q.BreakGlass != "" {
+		rule = "rule for emergencies"
+	}
+	return Decision{
+		Effect:     Deny,
+		Reason:     fmt.Sprintf("no %s matches app %q, channel %q and requester %s", rule, q.App, q.Channel, q.Requester),
+		PolicyHash: p.hash,
+	}
 }
 
-func (r *Rule) matchesRequester(id Identity) bool {
-	if len(r.Users) == 0 && len(r.Groups) == 0 {
-		return true
+func (p *Policy) undecidable(r *rule, err error) Decision {
+	return Decision{
+		Effect:     Deny,
+		Rule:       r.Name,
+		Reason:     fmt.Sprintf("the condition of rule %q cannot be evaluated, and so it is denied: %v", r.Name, err),
+		PolicyHash: p.hash,
 	}
-	if len(r.Users) > 0 && anyMatch(r.Users, id.User) {
-		return true
+}
+
+func (p *Policy) decided(r *rule) Decision {
+	d := Decision{Effect: r.Effect, Rule: r.Name, PolicyHash: p.hash}
+	switch r.Effect {
+	case Allow:
+		d.Reason = fmt.Sprintf("rule %q allows it", r.Name)
+	case Approve:
+		d.Requirements = cloneRequirements(r.Approvals)
+		d.Expires = r.Expires
+		d.BreakGlass = r.BreakGlass
+		d.Reason = fmt.Sprintf("rule %q wants the approval of %s", r.Name, describe(r.Approvals))
+	default: // whatever it is, it is no permission
+		d.Effect = Deny
+		d.Reason = fmt.Sprintf("rule %q denies it", r.Name)
 	}
-	if len(r.Groups) > 0 {
-		for _, g := range id.Groups {
-			if anyMatch(r.Groups, g) {
-				return true
-			}
+	if r.Message != "" {
+		d.Reason += ": " + r.Message
+	}
+	return d
+}
+
+// describe says in words what requirements want.
+func describe(reqs []Requirement) string {
+	words := make([]string, len(reqs))
+	for i, r := range reqs {
+		words[i] = r.String()
+	}
+	return strings.Join(words, " and ")
+}
+
+// People returns those who may approve.
+func (p *Policy) People() *People {
+	if p.people == nil {
+		return new(People)
+	}
+	return p.people
+}
+
+// Limits returns the limits of a rule, or nil if it has none or there is no such
+// rule.
+func (p *Policy) Limits(rule string) *Limits {
+	for i := range p.rules {
+		if l := p.rules[i].Limits; l != nil && p.rules[i].Name == rule {
+			return l.clone()
 		}
 	}
-	return false
+	return nil
+}
+
+// MayFreeze reports whether the policy lets somebody freeze.
+func (p *Policy) MayFreeze(id Identity) bool {
+	return id.User != "" && (anyOf(p.freezes.Users, id.User) || anyOfAny(p.freezes.Groups, id.Groups))
+}
+
+// LiftRequirements are what lifting a freeze needs; none: root lifts.
+func (p *Policy) LiftRequirements() []Requirement { return cloneRequirements(p.freezes.Lift) }
+
+func cloneRequirements(reqs []Requirement) []Requirement {
+	out := slices.Clone(reqs)
+	for i := range out {
+		out[i].From = slices.Clone(out[i].From)
+	}
+	return out
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -82,13 +81,16 @@ func TestNewReportsEveryFault(t *testing.T) {
 	}
 	var got []string
 	for _, e := range joined.Unwrap() {
-		var re *RuleError
-		if !errors.As(e, &re) {
-			t.Fatalf("got %T, want *RuleError", e)
+		var fault *FieldError
+		if !errors.As(e, &fault) {
+			t.Fatalf("got %T, want *FieldError", e)
 		}
-		got = append(got, fmt.Sprintf("%d.%s", re.Index, re.Field))
+		got = append(got, fault.Field)
 	}
-	want := []string{"0.effect", "1.name", "2.name", "2.message", "2.apps[0]", "2.channels[0]", "2.users[0]", "2.groups[0]"}
+	want := []string{
+		"rules[0].effect", "rules[1].name", "rules[2].name", "rules[2].message",
+		"rules[2].apps[0]", "rules[2].channels[0]", "rules[2].users[0]", "rules[2].groups[0]",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	_ "time/tzdata" // conditions of a policy name time zones, and a small machine may have none
 )
 
 func main() {

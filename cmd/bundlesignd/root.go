@@ -82,6 +82,7 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newInitCommand(),
 		newConfigCommand(backends.CheckURI),
+		newPolicyCommand(),
 		newKeyCommand(),
 		newPINCommand(),
 		newQuarantineCommand(),
