@@ -12,6 +12,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,11 +23,18 @@ import (
 // have a 16-bit length.
 const MaxLeaf = 1<<16 - 1
 
+// ErrLeafTooLarge is a leaf that does not fit into the log.
+var ErrLeafTooLarge = errors.New("audit: a log entry is too large")
+
 // LeafType says what happened.
 type LeafType string
 
 // The types of leaf. Those named after a state of a request record its move there.
 const (
+	LeafPending     LeafType = "pending"  // waits for approvals; again when another policy has judged it
+	LeafApproved    LeafType = "approved" // a person agreed; the request may still be pending
+	LeafRejected    LeafType = "rejected"
+	LeafExpired     LeafType = "expired"
 	LeafAuthorized  LeafType = "authorized"
 	LeafDenied      LeafType = "denied"
 	LeafSigned      LeafType = "signed"
@@ -38,6 +46,8 @@ const (
 	LeafPolicy      LeafType = "policy"      // another policy came into force
 	LeafClock       LeafType = "clock"       // an operator accepted that time begins again earlier
 	LeafKey         LeafType = "key"         // an operator made, imported, checked, disabled ... a key
+	LeafFreeze      LeafType = "freeze"      // signing was stopped, of an app, with a key, or of all
+	LeafThaw        LeafType = "thaw"        // a person agreed to lift a freeze; lifted says whether it is
 )
 
 // Leaf is one entry of the log: one line of JSON, in the order of these fields.
@@ -62,6 +72,17 @@ type Leaf struct {
 	Key            string `json:"key,omitempty"`
 	KeyFingerprint string `json:"key_fingerprint,omitempty"` // SHA-256 of the public key
 	Custody        any    `json:"custody,omitempty"`
+	// Statement is the text that people sign, of a request that is pending and of a
+	// freeze. Approval is what one of them signed, of an entry about that;
+	// Approvals are those that counted when a request was authorized, without the
+	// signatures: these are in the entries about each.
+	Statement string            `json:"statement,omitempty"`
+	Approval  *policy.Approval  `json:"approval,omitempty"`
+	Approvals []policy.Approval `json:"approvals,omitempty"`
+	Freeze    string            `json:"freeze,omitempty"` // id
+	Lifted    bool              `json:"lifted,omitempty"`
+	// BreakGlass is the reason of a request that is an emergency.
+	BreakGlass string `json:"break_glass,omitempty"`
 	// Operation is what was done to Key, of a [LeafKey].
 	Operation *KeyOperation `json:"operation,omitempty"`
 
@@ -98,7 +119,7 @@ func (l *Leaf) Encode() ([]byte, error) {
 	}
 	b := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	if len(b) > MaxLeaf {
-		return nil, fmt.Errorf("audit: a %q leaf has %d bytes, want at most %d", l.Type, len(b), MaxLeaf)
+		return nil, fmt.Errorf("%w: a %q leaf has %d bytes, want at most %d", ErrLeafTooLarge, l.Type, len(b), MaxLeaf)
 	}
 	return b, nil
 }

@@ -23,7 +23,16 @@ type Config struct {
 	// cannot be reached, before it fails.
 	SigningTimeout time.Duration
 	Version        string // of the daemon, for the log
+	// MaxPending is how many requests of one uid may wait for approvals at once;
+	// 0 means 100.
+	MaxPending int
+	// Observe is told of each request that has moved, and that is durable; it must
+	// not block. Nil: nobody is.
+	Observe func(*Request)
 }
+
+// defaultPending is the default of MaxPending.
+const defaultPending = 100
 
 // Signer is the core of the daemon. Make one with [New], then call Start.
 type Signer struct {
@@ -37,6 +46,7 @@ type Signer struct {
 	started time.Time
 	running atomic.Bool // the "started" entry is in the log
 	denials denials
+	waits   denials // requests that wait for approvals
 
 	// policy is changed under deciding's lock, and decisions are recorded under
 	// its read lock: the log has the change before what was decided by it.
@@ -60,6 +70,9 @@ func New(config Config, store Store, clock Clock, log *zap.Logger) (*Signer, err
 	s := &Signer{
 		config: config, store: store, clock: clock, log: log,
 		watch: newWatchers(), started: clock.Now(), stopping: make(chan struct{}),
+	}
+	if s.config.MaxPending <= 0 {
+		s.config.MaxPending = defaultPending
 	}
 	s.policy.Store(config.Policy)
 	s.life, s.end = context.WithCancel(context.Background())
@@ -86,6 +99,12 @@ func (s *Signer) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
 	}
+	for _, r := range unfinished {
+		s.watch.open(r.ID)
+	}
+	if err := s.watchPending(ctx); err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
 	if err := s.recordStart(ctx); err != nil {
 		s.log.Error("nothing is signed yet: the audit log cannot be written", zap.Error(err))
 	}
@@ -99,6 +118,7 @@ func (s *Signer) Start(ctx context.Context) error {
 			}
 		}
 		s.resume(unfinished)
+		s.spawn(s.sweep)
 	})
 	return nil
 }
@@ -162,18 +182,27 @@ func (s *Signer) recordStart(ctx context.Context) error {
 		}
 		keys = append(keys, startLeafKey{k.Name, uris, k.Apps, k.Pin.Fingerprint(), k.Demand})
 	}
+	var moved []*Request
 	err := s.update(ctx, func(tx Tx) error {
 		_, err := tx.Append(&audit.Leaf{
 			Type: audit.LeafStarted, Time: s.clock.Now(),
 			Daemon: s.config.Version, Policy: s.policy.Load().Hash(), Keys: keys,
 			Reason: fmt.Sprintf("each key is checked every %s by wrapping a session key that is thrown away", checkEvery),
 		})
+		if err != nil {
+			return err
+		}
+		// The policy may be another than before the last stop.
+		moved, err = s.rejudgeAll(tx, s.policy.Load())
 		return err
 	})
 	if err != nil {
 		return storeError(err)
 	}
 	s.running.Store(true)
+	for _, r := range moved {
+		s.moved(r)
+	}
 	return nil
 }
 
@@ -193,19 +222,35 @@ func (s *Signer) awaitStart() bool {
 }
 
 // SetPolicy puts another policy in force, from the next decision on, if the log
-// can say so. Otherwise the old one stays.
+// can say so. Otherwise the old one stays. Pending requests are judged by it, in
+// the same transaction.
 func (s *Signer) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	s.deciding.Lock()
 	defer s.deciding.Unlock()
+	var moved []*Request
 	err := s.update(ctx, func(tx Tx) error {
 		_, err := tx.Append(&audit.Leaf{Type: audit.LeafPolicy, Time: s.clock.Now(), Policy: p.Hash()})
+		if err != nil {
+			return err
+		}
+		moved, err = s.rejudgeAll(tx, p)
 		return err
 	})
 	if err != nil {
 		return storeError(err)
 	}
 	s.policy.Store(p)
+	for _, r := range moved {
+		s.moved(r)
+	}
 	return nil
+}
+
+// observe tells the observer of a request's move.
+func (s *Signer) observe(r *Request) {
+	if s.config.Observe != nil {
+		s.config.Observe(r)
+	}
 }
 
 // Close takes no new requests, waits until ctx ends for those whose key answers,

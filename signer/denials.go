@@ -7,21 +7,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Each denial is recorded, also of somebody who may have nothing signed at all.
-// So that such a one cannot fill the disk, each uid has a share of its own.
+// Each denial is recorded, also of somebody who may have nothing signed at all, and
+// so is each request that waits for approvals, also if it is taken back at once. So
+// that nobody can fill the disk that way, each uid has a share of its own of either.
 const (
 	denialsPerSecond = 1
 	denialsBurst     = 100
 	maxDenialShares  = 1024
 )
 
-// denials keeps each uid's denials to their share.
+// denials keeps each uid's denials, or what waits for approvals, to their share.
 type denials struct {
 	mu     sync.Mutex
 	shares map[uint32]*rate.Limiter
 }
 
-// take uses one denial of a uid's share up, if there is one left.
+// take uses one of a uid's share up, if there is one left.
 func (d *denials) take(uid uint32, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

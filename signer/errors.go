@@ -27,6 +27,7 @@ const (
 	KindStore               // the state cannot be written
 	KindClock               // the clock is behind the log
 	KindStopping            // the daemon is going down
+	KindApproval            // an approval, rejection or thaw does not count
 )
 
 // Error is an error of [Signer] with all that its reader needs to act.

@@ -38,10 +38,19 @@ func (s *Signer) execute(r *Request, p *place) {
 	defer p.leave()
 	ctx, end := context.WithCancelCause(s.life)
 	defer end(nil)
+	s.shout(r)
 	payloads, err := payloadsOf(&r.Submission)
 	if err != nil {
 		s.finish(r, p.key, Failed, err.Error())
 		return
+	}
+	// The freeze is looked for again in the transaction that lets the result go;
+	// this spares the key.
+	if freezes, err := s.store.Freezes(ctx); err == nil {
+		if f := frozen(freezes, r); f != nil {
+			s.finish(r, p.key, Failed, frozenReason(f))
+			return
+		}
 	}
 	w := newWork(payloads)
 	defer w.watch(s.config.SigningTimeout, func() { end(errStalled) })()
@@ -158,14 +167,24 @@ func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
 			if done.State == Signed && key.blocked() != nil {
 				return errBlocked
 			}
+			if done.State == Signed {
+				if err := holdFrozen(tx, &done); err != nil {
+					return err
+				}
+			}
 			return s.move(tx, &done)
 		})
 		switch {
 		case err == nil:
 			s.log.Info("request", zap.String("id", done.ID), zap.String("state", string(done.State)), zap.String("key", done.Key),
 				zap.Int64("log_index", done.LeafIndex), zap.String("reason", done.Reason))
+			s.observe(&done)
 			s.watch.land(&done)
 			return
+		case errors.Is(err, errFrozen):
+			done.State, done.Result = Failed, nil
+			done.Reason = shorten(err.Error(), maxReason)
+			continue
 		case errors.Is(err, ErrMoved):
 			s.log.Info("a result came too late and is dropped", zap.String("id", r.ID), zap.Error(err))
 			return
@@ -191,6 +210,25 @@ func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
 	}
 }
 
+// errFrozen is a result that a freeze came before.
+var errFrozen = errors.New("frozen")
+
+// holdFrozen fails if a freeze stops the request.
+func holdFrozen(tx Tx, r *Request) error {
+	freezes, err := tx.Freezes()
+	if err != nil {
+		return err
+	}
+	if f := frozen(freezes, r); f != nil {
+		return fmt.Errorf("%w: %s", errFrozen, frozenReason(f))
+	}
+	return nil
+}
+
+func frozenReason(f *Freeze) string {
+	return fmt.Sprintf("signing was frozen before it was signed (%s): %s", f.ID, f.Reason)
+}
+
 // move writes the new state of an authorized request and its log entry.
 func (s *Signer) move(tx Tx, r *Request) error {
 	leafType := audit.LeafSigned
@@ -204,6 +242,11 @@ func (s *Signer) move(tx Tx, r *Request) error {
 	}
 	if r.LeafIndex, err = tx.Append(leaf); err != nil {
 		return err
+	}
+	if r.State == Signed {
+		if err := signed(tx, r, r.UpdatedAt); err != nil {
+			return err
+		}
 	}
 	return tx.Move(r, Authorized)
 }

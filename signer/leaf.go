@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bundlesign/bundlesign/audit"
 	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/policy"
 )
 
 // maxLeafGroups is how many of the requester's groups an entry names.
@@ -21,8 +23,8 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 	leaf := &audit.Leaf{
 		Type: typ, Time: now,
 		Request: r.ID, AppID: s.AppID, Channel: s.Channel, Release: s.Version,
-		Digest: s.Digest.String(), Format: string(s.Format), Files: summarize(s.Files),
-		Key: r.Key, KeyFingerprint: r.KeyFingerprint,
+		Digest: s.Digest.String(), Format: string(s.Format), Files: r.files(),
+		Key: r.Key, KeyFingerprint: r.KeyFingerprint, BreakGlass: s.BreakGlass,
 	}
 	if len(s.Labels) > 0 {
 		var labels bytes.Buffer
@@ -34,10 +36,20 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 		leaf.Labels = labels.Bytes()
 	}
 	switch typ {
-	case audit.LeafAuthorized, audit.LeafDenied:
+	case audit.LeafAuthorized, audit.LeafDenied, audit.LeafPending:
 		who := r.Requester
 		who.Groups = who.Groups[:min(len(who.Groups), maxLeafGroups)]
 		leaf.Requester, leaf.Decision = &who, &r.Decision
+		switch typ {
+		case audit.LeafPending:
+			leaf.Statement, leaf.Reason = r.Statement, r.Note
+		case audit.LeafAuthorized:
+			leaf.Approvals = unsigned(r.Approvals)
+		}
+	case audit.LeafApproved:
+		leaf.Approval = &r.Approvals[len(r.Approvals)-1]
+	case audit.LeafRejected:
+		leaf.Approval, leaf.Reason = r.Rejection, r.Reason
 	case audit.LeafSigned:
 		leaf.Custody = r.Result.Custody
 		leaf.ChecksumSHA256 = hashSignatures(r.Result.Checksum)
@@ -49,6 +61,25 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 		leaf.Reason = r.Reason
 	}
 	return leaf, nil
+}
+
+// unsigned leaves the signatures out: each is in the entry about its approval, and
+// together they might not fit into one.
+func unsigned(approvals []policy.Approval) []policy.Approval {
+	out := slices.Clone(approvals)
+	for i := range out {
+		out[i].SSHSIG = ""
+	}
+	return out
+}
+
+// files stands for the request's files in the log. A record of an earlier release
+// has no digest of them, and they may not be at hand.
+func (r *Request) files() *audit.FilesSummary {
+	if r.FilesSHA256 == "" {
+		return summarize(r.Submission.Files)
+	}
+	return &audit.FilesSummary{Count: r.FileCount, SHA256: r.FilesSHA256}
 }
 
 // summarize stands for files in the log, see [audit.FilesSummary].

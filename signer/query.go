@@ -60,7 +60,9 @@ func (s *Signer) Cancel(ctx context.Context, id string, who policy.Identity) (*R
 		if err != nil {
 			return err
 		}
-		if r.Requester.UID != who.UID {
+		// All jobs of a CI runner may have one uid: who came with a token is known by
+		// that.
+		if r.Requester.UID != who.UID || r.Requester.Token != nil && r.Requester.Account() != who.Account() {
 			return &Error{Kind: KindForbidden, Detail: fmt.Sprintf("request %s was made by %s: only they can cancel it", id, r.Requester)}
 		}
 		from := r.State
@@ -83,6 +85,7 @@ func (s *Signer) Cancel(ctx context.Context, id string, who policy.Identity) (*R
 		return nil, storeError(err)
 	}
 	s.log.Info("request", zap.String("id", id), zap.String("state", string(Cancelled)))
+	s.observe(out)
 	s.watch.land(out)
 	return out, nil
 }

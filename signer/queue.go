@@ -35,6 +35,13 @@ func (k *managedKey) reserve(uid uint32, payloads int) (*place, error) {
 	return k.enter(uid, payloads), nil
 }
 
+// room reports whether a request that was accepted before may take a place now.
+func (k *managedKey) room() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.waiting < k.Queue && k.owed < maxWaitingPayloads
+}
+
 // rejoin takes a place for a request that was accepted before a restart.
 func (k *managedKey) rejoin(uid uint32, payloads int) *place {
 	k.mu.Lock()

@@ -10,24 +10,28 @@ import (
 
 // authorized lists the requests that a stop or crash left unfinished, oldest
 // first.
-func (s *Signer) authorized(ctx context.Context) ([]*Request, error) {
-	var out []*Request
-	f := Filter{States: []State{Authorized}, Limit: 1000}
+func (s *Signer) authorized(ctx context.Context) (out []*Request, err error) {
+	err = s.each(ctx, Authorized, func(r *Request) { out = append(out, r) })
+	slices.Reverse(out)
+	return out, err
+}
+
+// each calls fn with every request in a state, newest first.
+func (s *Signer) each(ctx context.Context, state State, fn func(*Request)) error {
+	f := Filter{States: []State{state}, Limit: 1000}
 	for {
 		page, err := s.store.Requests(ctx, f)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, page...)
+		for _, r := range page {
+			fn(r)
+		}
 		if len(page) < f.Limit {
-			break
+			return nil
 		}
 		f.Before = page[len(page)-1].Seq
 	}
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
-	return out, nil
 }
 
 // resume finishes what was authorized before the last stop. The decision stands:

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/mod/sumdb/note"
 
@@ -229,6 +230,7 @@ type rig struct {
 	clock  *movableClock
 	config signer.Config
 
+	quiet bool // it logs nothing
 	store *faultyStore
 	core  *signer.Signer
 }
@@ -286,7 +288,11 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	r.store = &faultyStore{Store: s}
-	r.core, err = signer.New(r.config, r.store, r.clock, zaptest.NewLogger(r.t))
+	log := zaptest.NewLogger(r.t)
+	if r.quiet {
+		log = zap.NewNop()
+	}
+	r.core, err = signer.New(r.config, r.store, r.clock, log)
 	if err != nil {
 		r.t.Fatal(err)
 	}

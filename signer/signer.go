@@ -68,21 +68,27 @@ type Submission struct {
 	// Key names the key to sign with, or is "" for the one that signs for the
 	// app's requests that name none.
 	Key string `json:",omitempty"`
+	// BreakGlass is the reason of a request that is an emergency, or "".
+	BreakGlass string `json:",omitempty"`
 }
 
 // Request is the durable record of a submission and all that became of it.
 //
 // The files of a delta update can be many megabytes. Only [Store.Request] returns
 // them, with their signatures; everywhere else Submission.Files and Result.Files
-// are empty. Of a denied request they are not kept at all.
+// are empty. Of a request that was denied, rejected, cancelled or has expired they
+// are not kept at all.
 type Request struct {
 	ID         string
 	Seq        int64 // order of submission, from 1; set by the store
 	State      State
 	Submission Submission
 	FileCount  int // of the submission
-	Requester  policy.Identity
-	Decision   policy.Decision
+	// FilesSHA256 stands for the files in the log and in the statement, see
+	// [audit.FilesSummary]; "" if there are none.
+	FilesSHA256 string `json:",omitempty"`
+	Requester   policy.Identity
+	Decision    policy.Decision
 	// Fingerprint identifies requester, submission and key: the same
 	// fingerprint means the same request, asked again.
 	Fingerprint string
@@ -96,6 +102,38 @@ type Request struct {
 	Reason         string  // why it is in a final state other than signed
 	Result         *Result // if signed
 	LeafIndex      int64   // index of the log entry of the newest move
+
+	// Of a request that needs, or needed, approvals.
+	Statement string            // what people sign, byte for byte
+	Changes   []string          // of the bundle since the last release, for people
+	ExpiresAt time.Time         // when it is no longer pending
+	Approvals []policy.Approval // of this statement
+	Rejection *policy.Approval
+	Note      string // what happened to it meanwhile, for people
+}
+
+// Freeze stops signing: of one app, with one key, or of all.
+type Freeze struct {
+	ID    string
+	All   bool
+	AppID string
+	Key   string // name of a key
+	// KeyFingerprint is of that key: it is frozen under every name.
+	KeyFingerprint string `json:",omitempty"`
+	Reason         string
+	By             policy.Identity
+	At             time.Time
+	// Statement is what people sign, in [policy.ThawNamespace], to lift it.
+	Statement string
+	Approvals []policy.Approval
+	Lifted    bool
+}
+
+// Stops reports whether the freeze stops a request, as far as that is not an
+// emergency.
+func (f *Freeze) Stops(r *Request) bool {
+	return !f.Lifted && (f.All || f.AppID != "" && f.AppID == r.Submission.AppID ||
+		f.KeyFingerprint != "" && f.KeyFingerprint == r.KeyFingerprint)
 }
 
 // Result is what the key made of a request.
@@ -231,6 +269,8 @@ type Store interface {
 	// Disabled returns the keys that an operator took out of use, by name, with
 	// the reason.
 	Disabled(ctx context.Context) (map[string]string, error)
+	// Freezes returns the freezes in force, oldest first.
+	Freezes(ctx context.Context) ([]Freeze, error)
 }
 
 // Tx is a transaction of a [Store].
@@ -251,7 +291,8 @@ type Tx interface {
 	Name(uid uint32, key, id string) error
 	// Move replaces the request that has r's ID, which must still be in state
 	// from: otherwise it fails with [ErrMoved]. The files that were inserted
-	// stay; their signatures are added if r has them.
+	// stay, unless r was denied, rejected, cancelled or has expired; their
+	// signatures are added if r has them.
 	Move(r *Request, from State) error
 	// Append adds a leaf to the audit log and returns its index. It fails with
 	// [ErrClockBack] if leaf.Time is more than [ClockTolerance] before that of
@@ -267,6 +308,52 @@ type Tx interface {
 	DisableKey(key, reason string) error
 	// EnableKey undoes it, or fails with [ErrNotFound].
 	EnableKey(key string) error
+
+	// Files returns the files that a request was inserted with.
+	Files(id string) ([]File, error)
+	// Pending returns the requests that wait for approvals, without their files,
+	// oldest first.
+	Pending() ([]*Request, error)
+	// PendingOf returns how many requests of a uid wait for approvals.
+	PendingOf(uid uint32) (int, error)
+	// Authorized returns the requests for an app and channel that are authorized
+	// and not yet signed, without their files.
+	Authorized(app, channel string) ([]*Request, error)
+	// Use takes note that a request was authorized, for [Tx.Uses].
+	Use(u Use) error
+	// Uses returns how many requests were authorized since a time, of those that
+	// have this value in this scope.
+	Uses(scope policy.Scope, value string, since time.Time) (int, error)
+	// Head returns what was signed for an app and channel; its zero value:
+	// nothing yet.
+	Head(app, channel string) (Head, error)
+	// SetHead replaces it.
+	SetHead(app, channel string, h Head) error
+	// Freezes returns the freezes in force, oldest first.
+	Freezes() ([]Freeze, error)
+	// Freeze returns a freeze, also one that was lifted, or [ErrNotFound].
+	Freeze(id string) (*Freeze, error)
+	// PutFreeze adds a freeze, or replaces the one with its ID.
+	PutFreeze(f *Freeze) error
+	// SpendToken takes note for which request a token was used, by the request's
+	// fingerprint, until the token expires. It returns the fingerprint of the
+	// request for which it was used first.
+	SpendToken(t *policy.Token, fingerprint string, now time.Time) (first string, err error)
+}
+
+// Use is one authorization, as limits count it.
+type Use struct {
+	Request string
+	At      time.Time
+	Rule    string
+	App     string
+	Account string // [policy.Policy.Account]
+}
+
+// Head is what was signed for an app and channel.
+type Head struct {
+	Last    policy.Release // the newest
+	Highest policy.Release // the one with the highest version
 }
 
 // ClockTolerance is how far the clock may step back between two log entries

@@ -54,6 +54,11 @@ func (s *Submission) Validate(maxFiles int) error {
 	if err := checkLabels(s.Labels); err != nil {
 		return err
 	}
+	if s.BreakGlass != "" {
+		if err := checkReason(s.BreakGlass); err != nil {
+			return invalid("/break_glass", "%v", err)
+		}
+	}
 	return checkFiles(s.Files, maxFiles)
 }
 

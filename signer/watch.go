@@ -13,6 +13,7 @@ type flight struct {
 	done   chan struct{} // closed when final
 	final  *Request      // valid after done
 	work   *work         // once it is signed
+	waits  bool          // for approvals: nothing is owed yet
 	cancel func()        // breaks the work off
 }
 
@@ -28,6 +29,22 @@ func (w *watchers) open(id string) *flight {
 		w.flights[id] = f
 	}
 	return f
+}
+
+// openPending returns the flight of a request that waits for approvals.
+func (w *watchers) openPending(id string) {
+	f := w.open(id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f.waits = true
+}
+
+// authorized notes that a request that waited for approvals is to be signed.
+func (w *watchers) authorized(id string) {
+	f := w.open(id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f.waits = false
 }
 
 // take notes who works on a request, and what breaks that off. It fails if the
@@ -87,8 +104,14 @@ func (w *watchers) land(r *Request) {
 	}
 }
 
-func (w *watchers) unfinished() int {
+// unfinished counts the requests that are to be signed.
+func (w *watchers) unfinished() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.flights)
+	for _, f := range w.flights {
+		if !f.waits {
+			n++
+		}
+	}
+	return n
 }

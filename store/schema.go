@@ -7,11 +7,59 @@ import (
 )
 
 // schemaVersion is kept in PRAGMA user_version.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // steps make a database of each version from one of the version before it, the
 // first from an empty one. What was released is never changed.
-func steps() []string { return []string{version1, version2} }
+func steps() []string { return []string{version1, version2, version3} }
+
+// version3 adds what approvals and limits are judged by. Uses, heads and tokens are
+// as new as this version: what was signed before does not count.
+const version3 = `
+ALTER TABLE requests ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN channel TEXT NOT NULL DEFAULT '';
+UPDATE requests SET
+	uid = CAST(record AS TEXT) ->> '$.Requester.uid',
+	channel = CAST(record AS TEXT) ->> '$.Submission.Channel';
+CREATE INDEX requests_pending ON requests (uid) WHERE state = 'pending';
+CREATE INDEX requests_authorized ON requests (app_id, channel) WHERE state = 'authorized';
+
+CREATE TABLE uses (
+	request TEXT NOT NULL,
+	at      INTEGER NOT NULL, -- microseconds since 1970
+	rule    TEXT NOT NULL,
+	app     TEXT NOT NULL,
+	account TEXT NOT NULL
+) STRICT;
+CREATE INDEX uses_at ON uses (at);
+CREATE INDEX uses_rule ON uses (rule, at);
+CREATE INDEX uses_app ON uses (app, at);
+CREATE INDEX uses_account ON uses (account, at);
+
+CREATE TABLE heads (
+	app_id  TEXT NOT NULL,
+	channel TEXT NOT NULL,
+	head    BLOB NOT NULL, -- JSON
+	PRIMARY KEY (app_id, channel)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE freezes (
+	seq    INTEGER PRIMARY KEY,
+	id     TEXT NOT NULL UNIQUE,
+	lifted INTEGER NOT NULL,
+	freeze BLOB NOT NULL -- JSON
+) STRICT;
+CREATE INDEX freezes_in_force ON freezes (seq) WHERE lifted = 0;
+
+CREATE TABLE tokens (
+	issuer      TEXT NOT NULL,
+	id          TEXT NOT NULL,
+	fingerprint TEXT NOT NULL,
+	expires     INTEGER NOT NULL, -- microseconds since 1970
+	PRIMARY KEY (issuer, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_expires ON tokens (expires);
+`
 
 // version2 adds the keys that an operator took out of use.
 const version2 = `

@@ -26,7 +26,9 @@ func TestMigration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("DROP TABLE disabled; PRAGMA user_version=1"); err != nil {
+	if _, err := db.Exec(`DROP TABLE disabled; DROP TABLE uses; DROP TABLE heads; DROP TABLE freezes; DROP TABLE tokens;
+		DROP INDEX requests_pending; DROP INDEX requests_authorized; ALTER TABLE requests DROP COLUMN uid; ALTER TABLE requests DROP COLUMN channel;
+		PRAGMA user_version=1`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -38,6 +40,12 @@ func TestMigration(t *testing.T) {
 	}
 	if err := s.Update(t.Context(), func(tx signer.Tx) error { return tx.DisableKey("acme", "why") }); err != nil {
 		t.Errorf("a table of the newer release: %v", err)
+	}
+	var uid uint32
+	var channel string
+	want := request("r1")
+	if err := s.readDB.QueryRow("SELECT uid, channel FROM requests WHERE id = 'r1'").Scan(&uid, &channel); err != nil || uid != want.Requester.UID || channel != want.Submission.Channel {
+		t.Errorf("columns of the newer release: uid %d, channel %q, %v; want %d and %q", uid, channel, err, want.Requester.UID, want.Submission.Channel)
 	}
 }
 

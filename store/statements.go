@@ -19,6 +19,12 @@ type statements struct {
 	quarantine, unquarantine *sql.Stmt
 	disable, enable          *sql.Stmt
 
+	files, pending, pendingOf, authorized *sql.Stmt
+	use, usesByRule, usesByApp, purgeUses *sql.Stmt
+	usesByAccount, head, setHead          *sql.Stmt
+	freezes, freeze, putFreeze            *sql.Stmt
+	purgeTokens, spendToken, spentToken   *sql.Stmt
+
 	all []*sql.Stmt
 }
 
@@ -37,9 +43,10 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		{&s.byID, `SELECT seq, record FROM requests WHERE id = ?`},
 		{&s.byFingerprint, `SELECT seq, record FROM requests WHERE fingerprint = ? ORDER BY seq DESC LIMIT 1`},
 		{&s.byIdempotencyKey, `SELECT r.seq, r.record FROM idempotency i JOIN requests r ON r.seq = i.seq WHERE i.uid = ? AND i.key = ?`},
-		{&s.insertRequest, `INSERT INTO requests (id, state, app_id, fingerprint, record, files) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.insertRequest, `INSERT INTO requests (id, state, app_id, channel, uid, fingerprint, record, files) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&s.insertName, `INSERT INTO idempotency (uid, key, seq) SELECT ?, ?, seq FROM requests WHERE id = ?`},
-		{&s.moveRequest, `UPDATE requests SET state = ?, record = ?, file_signatures = ? WHERE id = ? AND state = ?`},
+		{&s.moveRequest, `UPDATE requests SET state = ?1, record = ?2, file_signatures = ?3,
+			files = CASE WHEN ?1 IN ('denied', 'rejected', 'expired', 'cancelled') THEN NULL ELSE files END WHERE id = ?4 AND state = ?5`},
 		{&s.insertLeaf, `INSERT INTO leaves (idx, entry, hashes) VALUES (?, ?, ?)`},
 		{&s.selectHash, selectHash},
 		{&s.insertCheckpoint, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`},
@@ -47,6 +54,23 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		{&s.unquarantine, `DELETE FROM quarantine WHERE key = ?`},
 		{&s.disable, `INSERT INTO disabled (key, reason) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET reason = excluded.reason`},
 		{&s.enable, `DELETE FROM disabled WHERE key = ?`},
+		{&s.files, `SELECT files FROM requests WHERE id = ?`},
+		{&s.pending, `SELECT seq, record FROM requests WHERE state = 'pending' ORDER BY seq`},
+		{&s.pendingOf, `SELECT count(*) FROM requests WHERE state = 'pending' AND uid = ?`},
+		{&s.authorized, `SELECT seq, record FROM requests WHERE state = 'authorized' AND app_id = ? AND channel = ?`},
+		{&s.purgeUses, `DELETE FROM uses WHERE at < ?`},
+		{&s.use, `INSERT INTO uses (request, at, rule, app, account) VALUES (?, ?, ?, ?, ?)`},
+		{&s.usesByRule, `SELECT count(*) FROM uses WHERE rule = ? AND at > ?`},
+		{&s.usesByApp, `SELECT count(*) FROM uses WHERE app = ? AND at > ?`},
+		{&s.usesByAccount, `SELECT count(*) FROM uses WHERE account = ? AND at > ?`},
+		{&s.head, `SELECT head FROM heads WHERE app_id = ? AND channel = ?`},
+		{&s.setHead, `INSERT INTO heads (app_id, channel, head) VALUES (?, ?, ?) ON CONFLICT (app_id, channel) DO UPDATE SET head = excluded.head`},
+		{&s.freezes, selectFreezes},
+		{&s.freeze, `SELECT freeze FROM freezes WHERE id = ?`},
+		{&s.putFreeze, `INSERT INTO freezes (id, lifted, freeze) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET lifted = excluded.lifted, freeze = excluded.freeze`},
+		{&s.purgeTokens, `DELETE FROM tokens WHERE expires < ?`},
+		{&s.spendToken, `INSERT INTO tokens (issuer, id, fingerprint, expires) VALUES (?, ?, ?, ?) ON CONFLICT (issuer, id) DO NOTHING`},
+		{&s.spentToken, `SELECT fingerprint FROM tokens WHERE issuer = ? AND id = ?`},
 	} {
 		stmt, err := conn.PrepareContext(ctx, p.sql)
 		if err != nil {

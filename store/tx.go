@@ -60,7 +60,7 @@ func (t *tx) Insert(r *signer.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := t.stmt.insertRequest.ExecContext(t.ctx, r.ID, string(r.State), r.Submission.AppID, r.Fingerprint, record, files)
+	res, err := t.stmt.insertRequest.ExecContext(t.ctx, r.ID, string(r.State), r.Submission.AppID, r.Submission.Channel, int64(r.Requester.UID), r.Fingerprint, record, files)
 	if err != nil {
 		return t.fail(err)
 	}
