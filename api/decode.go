@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -78,9 +79,16 @@ func submission(in *wire.Submit) (signer.Submission, error) {
 	out := signer.Submission{
 		AppID: in.AppID, Channel: in.Channel, Version: in.Version,
 		Format: capgo.FormatHex, Labels: in.Labels, Key: in.Key,
+		BreakGlass: strings.TrimSpace(in.BreakGlass),
 	}
 	if in.ChecksumFormat != "" {
 		out.Format = capgo.ChecksumFormat(in.ChecksumFormat)
+	}
+	if in.BreakGlass != "" && out.BreakGlass == "" {
+		return out, badField("/break_glass", "found a blank text, want the reason why the ordinary rules cannot be waited for")
+	}
+	if err := checkLine("/break_glass", out.BreakGlass, maxWhy); err != nil {
+		return out, err
 	}
 	var err error
 	if out.Digest, err = capgo.ParseDigest(in.Digest); err != nil {

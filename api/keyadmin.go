@@ -49,6 +49,9 @@ func operates(uid, daemon uint32) bool {
 	return uid == 0 || uid == daemon && uid != overflowUID
 }
 
+// operates reports whether the peer is an operator of this daemon.
+func (p *peer) operates() bool { return operates(p.uid, uint32(os.Geteuid())) }
+
 // operator names the peer of a request that only operators may make: root, and
 // the user as whom the daemon runs. Either could do the same to the daemon's files.
 func (s *Server) operator(r *http.Request) (policy.Identity, error) {
@@ -56,7 +59,7 @@ func (s *Server) operator(r *http.Request) (policy.Identity, error) {
 	if !ok {
 		return policy.Identity{}, errUnknownPeer
 	}
-	if !operates(p.uid, uint32(os.Geteuid())) {
+	if !p.operates() {
 		return policy.Identity{}, &signer.Error{Kind: signer.KindForbidden, Detail: "only root, and the user as whom the daemon runs, may do this"}
 	}
 	who, err := s.caller(r)
@@ -90,15 +93,12 @@ func (s *Server) switchKey(w http.ResponseWriter, r *http.Request, change func(a
 	if err := s.decode(w, r, &body); err != nil {
 		return err
 	}
-	body.Reason = strings.TrimSpace(body.Reason)
-	if body.Reason == "" {
-		return badField("/reason", "found nothing, want why; it goes into the log")
-	}
-	if err := checkText("/reason", body.Reason, maxReason); err != nil {
+	why, err := reasonOf(body.Reason, maxReason)
+	if err != nil {
 		return err
 	}
 	name := r.PathValue("name")
-	if err := change(s.core, r.Context(), name, body.Reason, who); err != nil {
+	if err := change(s.core, r.Context(), name, why, who); err != nil {
 		return err
 	}
 	k, err := s.core.Key(name)

@@ -102,6 +102,7 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		}
 		if !l.limits.connect(p.uid) {
 			l.log.Warn("connection refused: its peer has too many", zap.Uint32("uid", p.uid), zap.Int32("pid", p.pid))
+			_ = p.close()
 			refuse(c, l.limits.config.Connections)
 			continue
 		}
@@ -129,8 +130,11 @@ type peerConn struct {
 	once   sync.Once
 }
 
-// Close gives the connection back to the peer's share.
+// Close gives the connection back to the peer's share, and lets go of the peer.
 func (c *peerConn) Close() error {
-	c.once.Do(func() { c.limits.disconnect(c.peer.uid) })
+	c.once.Do(func() {
+		c.limits.disconnect(c.peer.uid)
+		_ = c.peer.close()
+	})
 	return c.Conn.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -52,6 +53,21 @@ func TestTheOverflowUIDIsNoOperator(t *testing.T) {
 	}
 	if !operates(990, 990) || !operates(0, 990) || operates(991, 990) {
 		t.Error("want root and the daemon's own user, and nobody else")
+	}
+}
+
+// Who is no operator cannot lift a freeze without a signature.
+func TestThawOfAStrangerNeedsASignature(t *testing.T) {
+	s := New(nil, Config{RequestsPerSecond: 100, Burst: 100, BodyBytes: 1000}, zap.NewNop())
+	stranger := &peer{uid: uint32(os.Geteuid()) + 1, gid: 1}
+	for _, body := range []string{`{}`, `{"sshsig":""}`} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "/v1/freezes/x/lifts", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		s.routes().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, stranger)))
+		if w.Code != 422 || !strings.Contains(w.Body.String(), `"field":"/sshsig"`) {
+			t.Errorf("%s: status %d, want that the signature is missing: %s", body, w.Code, w.Body)
+		}
 	}
 }
 

@@ -22,6 +22,18 @@ type peer struct {
 	uid, gid uint32
 	gids     []uint32 // supplementary
 	pid      int32
+	// process is the process that connected, or nil if there is no hold of it;
+	// noProcess then says why.
+	process   *process
+	noProcess error
+}
+
+// close lets go of the process. It can be called while others ask for its unit.
+func (p *peer) close() error {
+	if p.process == nil {
+		return nil
+	}
+	return p.process.close()
 }
 
 // maxGroups is how many groups a peer may have. Each has to be looked up by name,
@@ -44,8 +56,13 @@ func peerFrom(ctx context.Context) (*peer, bool) {
 }
 
 // askKernel tells who connected. It needs no cooperation of the peer's, cannot be
-// influenced by it, and does not wait for anything.
+// influenced by it, and does not wait for anything. The peer is to be closed with
+// the connection.
 func askKernel(c net.Conn) (*peer, error) {
+	accepted, err := bootNanoseconds()
+	if err != nil {
+		return nil, err
+	}
 	uc, ok := c.(*net.UnixConn)
 	if !ok {
 		return nil, fmt.Errorf("found a %T, want a Unix socket", c)
@@ -57,14 +74,22 @@ func askKernel(c net.Conn) (*peer, error) {
 	var cred *unix.Ucred
 	var gids []uint32
 	var credErr, groupErr error
+	p := new(peer)
 	err = raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 		gids, groupErr = peerGroups(int(fd))
+		if credErr == nil && groupErr == nil {
+			p.process, p.noProcess = peerProcess(int(fd), cred.Pid, accepted)
+		}
 	})
-	if err := errors.Join(err, credErr, groupErr); err != nil {
-		return nil, fmt.Errorf("asking the kernel for the peer: %w", err)
+	if passing(p.noProcess) {
+		err = errors.Join(err, p.noProcess)
 	}
-	return &peer{uid: cred.Uid, gid: cred.Gid, gids: gids, pid: cred.Pid}, nil
+	if err := errors.Join(err, credErr, groupErr); err != nil {
+		return nil, errors.Join(fmt.Errorf("asking the kernel for the peer: %w", err), p.close())
+	}
+	p.uid, p.gid, p.gids, p.pid = cred.Uid, cred.Gid, gids, cred.Pid
+	return p, nil
 }
 
 // names turns numbers into names, through NSS, and remembers them for a while:

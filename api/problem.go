@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/bundlesign/bundlesign/api/idtoken"
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/signer"
 )
@@ -82,6 +83,7 @@ var kinds = map[signer.Kind]struct {
 	signer.KindInvalid:        {wire.ProblemInvalidField, "Invalid field", http.StatusUnprocessableEntity},
 	signer.KindDenied:         {wire.ProblemDenied, "Denied by policy", http.StatusForbidden},
 	signer.KindForbidden:      {wire.ProblemForbidden, "Not allowed", http.StatusForbidden},
+	signer.KindApproval:       {wire.ProblemApproval, "Approval refused", http.StatusForbidden},
 	signer.KindNotFound:       {wire.ProblemNotFound, "Not found", http.StatusNotFound},
 	signer.KindNoKey:          {wire.ProblemNoKey, "No key for this app", http.StatusUnprocessableEntity},
 	signer.KindConflict:       {wire.ProblemConflict, "Wrong state", http.StatusConflict},
@@ -109,6 +111,8 @@ func problemOf(err error) *wire.Problem {
 		many     *tooManyError
 		notFound *notFoundError
 		nameless *namelessError
+		refused  *idtoken.RefusedError
+		away     *idtoken.UnavailableError
 	)
 	switch {
 	case errors.As(err, &core):
@@ -141,6 +145,11 @@ func problemOf(err error) *wire.Problem {
 	case errors.As(err, &nameless):
 		set(wire.ProblemPeer, "Caller cannot be named", http.StatusServiceUnavailable)
 		p.RetryAfter = 5
+	case errors.As(err, &refused):
+		set(wire.ProblemToken, "Token refused", http.StatusUnauthorized)
+	case errors.As(err, &away):
+		set(wire.ProblemTokenIssuer, "Token cannot be checked", http.StatusServiceUnavailable)
+		p.RetryAfter = max(1, seconds(away.Retry))
 	case errors.Is(err, signer.ErrNotFound):
 		set(wire.ProblemNotFound, "Not found", http.StatusNotFound)
 	case errors.Is(err, errUnknownPeer):
@@ -165,6 +174,9 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var method *methodError
 	if errors.As(err, &method) {
 		w.Header().Set("Allow", method.allowed)
+	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`) // RFC 6750, section 3
 	}
 	if p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))

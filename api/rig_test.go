@@ -28,6 +28,7 @@ import (
 	"github.com/bundlesign/bundlesign/backends/file"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/policy"
+	"github.com/bundlesign/bundlesign/policy/policytest"
 	"github.com/bundlesign/bundlesign/signer"
 	"github.com/bundlesign/bundlesign/store"
 )
@@ -52,6 +53,9 @@ type rig struct {
 	router   routers.Router
 	me       *user.User
 	core     *signer.Signer
+	// The people: alice and bob may approve, and so may whoever runs the test, who
+	// is the requester.
+	alice, bob, self *policytest.Person
 }
 
 func newRig(t *testing.T, config api.Config) *rig {
@@ -76,9 +80,25 @@ func newRig(t *testing.T, config api.Config) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	rules, err := policy.New([]policy.Rule{
-		{Name: "closed", Channels: []policy.Glob{"closed"}, Effect: policy.Deny, Message: "not today"},
-		{Name: "me", Users: []policy.Glob{policy.Glob(r.me.Username)}, Effect: policy.Allow},
+	r.alice, r.bob = policytest.NewPerson(t, "alice", policytest.Ed25519), policytest.NewPerson(t, "bob", policytest.SKEd25519)
+	r.self = policytest.NewPerson(t, "self", policytest.ECDSA256)
+	rules, err := policy.Compile(policy.Document{
+		Rules: []policy.Rule{
+			{Name: "closed", Channels: []policy.Glob{"closed"}, Effect: policy.Deny, Message: "not today"},
+			{
+				Name: "emergency", BreakGlass: true, Effect: policy.Approve, Expires: time.Hour,
+				Approvals: []policy.Requirement{{From: []string{"release"}, Threshold: 1}},
+			},
+			{
+				Name: "two", Channels: []policy.Glob{"approved"}, Effect: policy.Approve, Expires: time.Hour,
+				Approvals: []policy.Requirement{{From: []string{"release"}, Threshold: 2}},
+			},
+			{Name: "me", Users: []policy.Glob{policy.Glob(r.me.Username)}, Effect: policy.Allow},
+		},
+		AllowedSigners: policytest.AllowedSigners(r.alice, r.bob, r.self),
+		Groups:         map[string][]string{"release": {"alice", "bob", "self"}},
+		Accounts:       map[string]policy.Accounts{"self": {Users: []string{r.me.Username}}},
+		Freezes:        policy.Freezes{Lift: []policy.Requirement{{From: []string{"release"}, Threshold: 1}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +107,7 @@ func newRig(t *testing.T, config api.Config) *rig {
 	r.core, err = signer.New(signer.Config{
 		Policy: rules, MaxFiles: 50, SigningTimeout: time.Minute, Version: "test",
 		Keys: []signer.KeyConfig{{
-			Name: "acme-shop", Apps: []string{"com.acme.shop"}, Pin: r.public,
+			Name: "acme-shop", Apps: []string{"com.acme.shop", "com.acme.bank"}, Pin: r.public,
 			Demand: signer.Software, Concurrency: 2, Queue: 100,
 			Replicas: []signer.Replica{{URI: "file:key.pem", Key: file.Open(keyFile)}},
 		}},
@@ -103,6 +123,10 @@ func newRig(t *testing.T, config api.Config) *rig {
 		config = api.Config{BodyBytes: 64 << 10, RequestsPerSecond: 1e6, Burst: 1e6, Connections: 100}
 	}
 	config.LogKey = logKey.Public
+	config.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = io.WriteString(w, "fake_metric 1\n")
+	})
 	l, err := api.Listen(r.socket, 0o600, "")
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +226,10 @@ func (r *rig) try(method, path, contentType, body string, header ...string) (*an
 		r.t.Errorf("%s %s is answered and not in docs/openapi.yaml: %v", method, path, err)
 	}
 	if err == nil {
-		in := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route}
+		in := &openapi3filter.RequestValidationInput{
+			Request: asked, PathParams: params, Route: route,
+			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
+		}
 		asked.Body = io.NopCloser(strings.NewReader(body))
 		if err := openapi3filter.ValidateRequest(r.t.Context(), in); err != nil && resp.StatusCode < 300 {
 			r.t.Errorf("%s %s %s is accepted, but not by docs/openapi.yaml: %v", method, path, body, err)

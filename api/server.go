@@ -45,6 +45,7 @@ type Core interface {
 	Key(name string) (signer.KeyStatus, error)
 	Status(ctx context.Context) *signer.Status
 	KeyAdmin
+	Approvals
 }
 
 var _ Core = (*signer.Signer)(nil)
@@ -58,6 +59,10 @@ type Config struct {
 	LogKey            string  // verifier key of the log, for the status
 	// ReadTimeout is how long a client may take to send a request; 0 means 30 s.
 	ReadTimeout time.Duration
+	// Metrics serves GET /v1/metrics; nil: there are none.
+	Metrics http.Handler
+	// Tokens checks the tokens of CI jobs; nil: all are refused.
+	Tokens Tokens
 }
 
 // The patience of the server with its clients.
@@ -78,6 +83,7 @@ type Server struct {
 	log    *zap.Logger
 	peers  *peerLimits
 	names  *names
+	units  *units
 	http   *http.Server
 
 	stopping context.Context // ends long polls
@@ -89,7 +95,7 @@ func New(core Core, config Config, logger *zap.Logger) *Server {
 	if config.ReadTimeout == 0 {
 		config.ReadTimeout = readTimeout
 	}
-	s := &Server{core: core, config: config, log: logger, peers: newPeerLimits(config), names: newNames()}
+	s := &Server{core: core, config: config, log: logger, peers: newPeerLimits(config), names: newNames(), units: &units{"/proc", sampled(logger)}}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s.routes(),
@@ -139,11 +145,16 @@ func (s *Server) paths() map[string]route {
 	return map[string]route{
 		"/v1/signatures":                 {"POST": s.submit, "GET": s.list},
 		"/v1/signatures/{id}":            {"GET": s.signature, "DELETE": s.cancel},
+		"/v1/signatures/{id}/approvals":  {"POST": s.approve},
+		"/v1/signatures/{id}/rejections": {"POST": s.reject},
+		"/v1/freezes":                    {"GET": s.freezes, "POST": s.freeze},
+		"/v1/freezes/{id}/lifts":         {"POST": s.thaw},
 		"/v1/keys":                       {"GET": s.keys},
 		"/v1/keys/{name}":                {"GET": s.key},
 		"/v1/keys/{name}/check":          {"POST": s.checkKey},
 		"/v1/keys/{name}/disable":        {"POST": s.disableKey},
 		"/v1/keys/{name}/enable":         {"POST": s.enableKey},
+		"/v1/metrics":                    {"GET": s.metrics},
 		"/v1/status":                     {"GET": s.status},
 		"/v1/log/checkpoint":             {"GET": s.checkpoint},
 		"/v1/log/entries":                {"GET": s.entries},
@@ -236,5 +247,9 @@ func (s *Server) caller(r *http.Request) (policy.Identity, error) {
 		s.log.Error("a peer cannot be named", zap.Uint32("uid", p.uid), zap.Error(err))
 		return policy.Identity{}, &namelessError{p.uid, err}
 	}
+	if err := s.addToken(r, &id); err != nil {
+		return policy.Identity{}, err
+	}
+	id.Unit = s.units.of(p) // the last thing, so that it is as true as can be
 	return id, nil
 }

@@ -6,14 +6,16 @@ import (
 	"time"
 
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
 )
 
 // submit is POST /v1/signatures: 201 if it is signed within the wait, 202 if it
-// is not final yet, a problem otherwise.
+// is not final yet, a problem otherwise. For people it waits only if it was asked
+// to: they take longer than a key.
 func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	q := newQuery(r)
-	wait := q.duration("wait", submitWait, maxWait)
+	wait, asked := q.duration("wait", submitWait, maxWait), q.text("wait") != ""
 	if err := q.done(); err != nil {
 		return err
 	}
@@ -33,7 +35,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !req.State.Final() {
+	if req.State == signer.Authorized || req.State == signer.Pending && asked {
 		if req, err = s.await(r, req.ID, wait); err != nil {
 			return err
 		}
@@ -99,7 +101,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := wire.SignatureList{Signatures: make([]wire.Signature, 0, len(reqs))}
 	for _, req := range reqs {
-		out.Signatures = append(out.Signatures, summary(req))
+		out.Signatures = append(out.Signatures, s.summary(req))
 	}
 	if len(reqs) == f.Limit {
 		out.Next = reqs[len(reqs)-1].Seq
@@ -123,17 +125,33 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
 	return s.writeSignature(w, r, http.StatusOK, req)
 }
 
-// summary is a request without its files and result.
-func summary(r *signer.Request) wire.Signature {
-	return wire.Signature{
+// summary is a request without its files, its result and what people signed.
+func (s *Server) summary(r *signer.Request) wire.Signature {
+	out := wire.Signature{
 		ID: r.ID, State: string(r.State),
 		AppID: r.Submission.AppID, Channel: r.Submission.Channel, Version: r.Submission.Version,
 		Digest: r.Submission.Digest.String(), ChecksumFormat: string(r.Submission.Format), Labels: r.Submission.Labels,
-		Requester: wire.Requester{UID: r.Requester.UID, User: r.Requester.User},
-		Rule:      r.Decision.Rule, PolicyHash: r.Decision.PolicyHash, Reason: reason(r),
+		BreakGlass: r.Submission.BreakGlass,
+		Requester:  requester(r.Requester),
+		Rule:       r.Decision.Rule, PolicyHash: r.Decision.PolicyHash, Reason: reason(r),
 		SubmittedAt: r.SubmittedAt, UpdatedAt: r.UpdatedAt,
-		Key: r.Key, KeyID: r.KeyID, FileCount: r.FileCount,
+		Key: r.Key, KeyID: r.KeyID, FileCount: r.FileCount, Note: r.Note,
 	}
+	if !r.ExpiresAt.IsZero() {
+		out.ExpiresAt = &r.ExpiresAt
+	}
+	if r.State == signer.Pending {
+		out.Missing = missing(s.core.Missing(r))
+	}
+	return out
+}
+
+func requester(id policy.Identity) wire.Requester {
+	out := wire.Requester{UID: id.UID, User: id.User, Unit: id.Unit}
+	if id.Token != nil {
+		out.Token = &wire.Token{Issuer: id.Token.Issuer, Subject: id.Token.Subject}
+	}
+	return out
 }
 
 // reason is why the request is in its state.
@@ -146,7 +164,15 @@ func reason(r *signer.Request) string {
 
 // writeSignature writes a request with everything that this peer may see.
 func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status int, req *signer.Request) error {
-	out := summary(req)
+	out := s.summary(req)
+	if req.State == signer.Pending {
+		out.Statement = req.Statement // also for others than the requester: they approve it
+	}
+	out.Approvals = approvals(req.Approvals)
+	if req.Rejection != nil {
+		rejection := approval(req.Rejection)
+		out.Rejection = &rejection
+	}
 	for _, f := range req.Submission.Files {
 		out.Files = append(out.Files, wire.File{FileName: f.Name, Digest: f.Digest.String()})
 	}

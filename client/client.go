@@ -7,7 +7,9 @@
 //
 // Its invariant is that nothing is believed because the daemon said it:
 // [CheckSigned] holds an answer against what was asked, against the app's public
-// key and against the audit log, and a caller writes nothing before it has.
+// key and against the audit log, and a caller writes nothing before it has;
+// [CheckStatement] and [CheckThaw] say whether a text is one that a person can
+// read, and a caller shows and signs none before they have.
 //
 // The package speaks the JSON of package wire and links nothing of the daemon.
 package client
@@ -41,6 +43,7 @@ type Client struct {
 	userAgent string
 	reconnect time.Duration
 	observe   func(Notice)
+	token     string // OIDC ID token for submissions, or ""
 
 	// The outside world, replaced in tests.
 	now    func() time.Time

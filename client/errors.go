@@ -29,7 +29,14 @@ type PendingError struct {
 }
 
 func (e *PendingError) Error() string {
-	return fmt.Sprintf("request %s is still %s", e.Signature.ID, e.Signature.State)
+	text := fmt.Sprintf("request %s is still %s", e.Signature.ID, e.Signature.State)
+	if waits := WaitsFor(e.Signature.Missing); waits != "" {
+		text += ": it waits for " + waits
+	}
+	if e.Signature.Note != "" {
+		text += "; " + e.Signature.Note
+	}
+	return text
 }
 
 func (e *PendingError) Unwrap() error { return e.Err }

@@ -57,5 +57,9 @@ func (c *Client) Cancel(ctx context.Context, id string) (*wire.Signature, error)
 	if id == "" {
 		return nil, errNoID
 	}
-	return c.signature(ctx, call{method: http.MethodDelete, path: signaturePath(id)}, id)
+	header, err := c.authorization()
+	if err != nil {
+		return nil, err
+	}
+	return c.signature(ctx, call{method: http.MethodDelete, path: signaturePath(id), header: header}, id)
 }

@@ -40,7 +40,10 @@ func CheckIdempotencyKey(key string) error {
 // became of it. Without one ("") it decides again about a submission that was
 // denied under another policy or that failed, which is what most callers want.
 func (c *Client) Submit(ctx context.Context, sub *wire.Submit, idempotencyKey string) (*wire.Signature, error) {
-	header := map[string]string{}
+	header, err := c.authorization()
+	if err != nil {
+		return nil, err
+	}
 	if idempotencyKey != "" {
 		if err := CheckIdempotencyKey(idempotencyKey); err != nil {
 			return nil, err

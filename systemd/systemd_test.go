@@ -93,6 +93,8 @@ func TestSandboxLetsTheDaemonWork(t *testing.T) {
 	}
 	for name, why := range map[string]string{
 		"PrivateUsers": "every caller would be nobody, and no rule about users would match",
+		"ProtectProc":  "the units of callers could not be read, and no rule about units would match",
+		"PrivatePIDs":  "callers would have no pid, and no rule about units would match",
 		"DynamicUser":  "the files of the configuration must belong to a user that stays",
 	} {
 		if value, found := settings[name]; found {

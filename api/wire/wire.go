@@ -20,6 +20,9 @@ type Submit struct {
 	ChecksumFormat string            `json:"checksum_format,omitempty"` // "hex" (default) or "legacy"
 	Labels         map[string]string `json:"labels,omitempty"`          // e.g. commit, pipeline
 	Key            string            `json:"key,omitempty"`             // name of the key; default: the app's
+	// BreakGlass is why the ordinary rules cannot be waited for; it asks the rules
+	// for emergencies, and no others.
+	BreakGlass string `json:"break_glass,omitempty"`
 }
 
 // SubmitFile is one file of a delta update.
@@ -50,6 +53,20 @@ type Signature struct {
 	KeyID     string `json:"key_id,omitempty"`     // first 20 characters of the public key's base64
 	PublicKey string `json:"public_key,omitempty"` // PKCS#1 PEM
 
+	BreakGlass string `json:"break_glass,omitempty"` // the reason, of an emergency
+
+	// Of a request that needs, or needed, approvals. Statement is the text that
+	// people sign; it and Missing are there while it is pending. A list leaves out
+	// statement, approvals and rejection.
+	Statement string     `json:"statement,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Approvals []Approval `json:"approvals,omitempty"`
+	Rejection *Approval  `json:"rejection,omitempty"`
+	Missing   []Missing  `json:"missing,omitempty"`
+	// Note says what happened to the request meanwhile, such as that another
+	// policy judged it again.
+	Note string `json:"note,omitempty"`
+
 	// Files are in the order of the submission. A list leaves them out, and of a
 	// denied request they are not kept; FileCount is always there.
 	Files     []File `json:"files,omitempty"`
@@ -65,10 +82,19 @@ type Signature struct {
 	Log        *Receipt `json:"log,omitempty"` // of the newest move of the request
 }
 
-// Requester is who submitted, as the kernel told the daemon.
+// Requester is who submitted, as the kernel and the issuer of a token told the
+// daemon.
 type Requester struct {
-	UID  uint32 `json:"uid"`
-	User string `json:"user,omitempty"`
+	UID   uint32 `json:"uid"`
+	User  string `json:"user,omitempty"`
+	Unit  string `json:"unit,omitempty"` // systemd unit
+	Token *Token `json:"token,omitempty"`
+}
+
+// Token is the OIDC ID token that a requester had.
+type Token struct {
+	Issuer  string `json:"issuer"` // its name in the configuration
+	Subject string `json:"subject"`
 }
 
 // File is one file of a delta update; FileHash is there once it is signed.
@@ -213,6 +239,7 @@ const (
 	ProblemMethod         = problemPrefix + "method-not-allowed"   // 405
 	ProblemDenied         = problemPrefix + "denied"               // 403: by policy
 	ProblemForbidden      = problemPrefix + "forbidden"            // 403: not yours to do
+	ProblemApproval       = problemPrefix + "approval-refused"     // 403: an approval, rejection or thaw does not count
 	ProblemNoKey          = problemPrefix + "no-key"               // 422: no key signs for this app
 	ProblemConflict       = problemPrefix + "conflict"             // 409: the request is in another state
 	ProblemKeyReuse       = problemPrefix + "idempotency-key-used" // 422: with another body
@@ -223,6 +250,8 @@ const (
 	ProblemStore          = problemPrefix + "state-not-writable"   // 503: e.g. disk full
 	ProblemClock          = problemPrefix + "clock"                // 503: clock behind the log
 	ProblemPeer           = problemPrefix + "caller-unknown"       // 503: the caller's names cannot be looked up
+	ProblemToken          = problemPrefix + "token-refused"        // 401: the token that came with the request is not good
+	ProblemTokenIssuer    = problemPrefix + "token-issuer"         // 503: the token cannot be checked now
 	ProblemStopping       = problemPrefix + "stopping"             // 503: the daemon is going down
 	ProblemFailed         = problemPrefix + "failed"               // 500: the request could not be signed
 	ProblemInternal       = problemPrefix + "internal"             // 500
@@ -232,8 +261,8 @@ const (
 func Problems() []string {
 	return []string{
 		ProblemInvalidBody, ProblemInvalidField, ProblemBodyTooLarge, ProblemMediaType, ProblemNotFound,
-		ProblemMethod, ProblemDenied, ProblemForbidden, ProblemNoKey, ProblemConflict, ProblemKeyReuse,
+		ProblemMethod, ProblemDenied, ProblemForbidden, ProblemApproval, ProblemNoKey, ProblemConflict, ProblemKeyReuse,
 		ProblemTooMany, ProblemBusy, ProblemKeyUnavailable, ProblemKeyUnusable, ProblemStore, ProblemClock,
-		ProblemPeer, ProblemStopping, ProblemFailed, ProblemInternal,
+		ProblemPeer, ProblemToken, ProblemTokenIssuer, ProblemStopping, ProblemFailed, ProblemInternal,
 	}
 }

@@ -34,6 +34,9 @@ type Faults struct {
 	Polls int    // how many polls find a request pending; negative: all
 	End   string // the state in which a request that was pending ends; "" is signed
 	Junk  bool   // answer everything with what is not this API
+	// Statement is what people are to sign to approve a request that is pending; "ID"
+	// in it stands for the request's id. Nobody can: there is no policy.
+	Statement string
 	// OnSubmit is called while a submission is being answered.
 	OnSubmit func()
 }

@@ -158,7 +158,11 @@ func (d *FakeDaemon) get(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	answer(w, http.StatusOK, rec.sig)
+	sig := rec.sig
+	if sig.State == pending {
+		sig.Statement = strings.ReplaceAll(d.faults.Statement, "ID", sig.ID)
+	}
+	answer(w, http.StatusOK, sig)
 }
 
 func (d *FakeDaemon) list(w http.ResponseWriter, r *http.Request) {

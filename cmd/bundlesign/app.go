@@ -72,7 +72,8 @@ Results go to stdout, everything else to stderr.`,
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "socket of bundlesignd (env BUNDLESIGN_SOCKET, default "+client.DefaultSocket+")")
 	root.AddCommand(
 		a.signCommand(), a.verifyCommand(), a.keysCommand(), a.requestsCommand(), a.showCommand(),
-		a.cancelCommand(), a.statusCommand(), a.logCommand(), a.versionCommand(), exitCodesTopic(),
+		a.cancelCommand(), a.approveCommand(), a.rejectCommand(),
+		a.freezeCommand(), a.freezesCommand(), a.thawCommand(), a.statusCommand(), a.logCommand(), a.versionCommand(), exitCodesTopic(),
 	)
 	return root
 }
@@ -107,15 +108,16 @@ func noneEmpty(cmd *cobra.Command) (err error) {
 }
 
 // client returns a client that tells the user why something takes long.
-func (a *app) client() *client.Client {
-	return client.New(a.socket, client.WithUserAgent("bundlesign/"+version()), client.WithObserver(a.notice))
+func (a *app) client(more ...client.Option) *client.Client {
+	options := []client.Option{client.WithUserAgent("bundlesign/" + version()), client.WithObserver(a.notice)}
+	return client.New(a.socket, append(options, more...)...)
 }
 
 // ask calls f with a client and as much time as a question may take.
-func (a *app) ask(cmd *cobra.Command, f func(context.Context, *client.Client) error) error {
+func (a *app) ask(cmd *cobra.Command, f func(context.Context, *client.Client) error, opts ...client.Option) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), briefly)
 	defer cancel()
-	c := a.client()
+	c := a.client(opts...)
 	defer c.Close()
 	return f(ctx, c)
 }

@@ -35,7 +35,8 @@ func exitCodesTopic() *cobra.Command {
   1  internal: bundlesign, the daemon or this machine failed (a request that could
      not be signed, a full disk, an interruption)
   2  bad input: a flag, a file or a field of the submission is wrong
-  3  denied: by the policy or an approver, expired, cancelled, or not yours to do
+  3  denied: by the policy, an approver or a freeze, expired, cancelled, or not yours
+     to do (an approval that does not count, a token that is not good)
   4  pending: the request still waits for approvals, and the time to wait is over
   5  unavailable: the daemon cannot be reached, is busy or degraded, or its key or
      state is unavailable; trying again later can help
@@ -156,10 +157,10 @@ func problemCode(p *wire.Problem) int {
 	case wire.ProblemInvalidBody, wire.ProblemInvalidField, wire.ProblemBodyTooLarge, wire.ProblemNotFound,
 		wire.ProblemNoKey, wire.ProblemConflict, wire.ProblemKeyReuse:
 		return exitBadInput
-	case wire.ProblemDenied, wire.ProblemForbidden:
+	case wire.ProblemDenied, wire.ProblemForbidden, wire.ProblemApproval, wire.ProblemToken:
 		return exitDenied
 	case wire.ProblemTooMany, wire.ProblemBusy, wire.ProblemKeyUnavailable, wire.ProblemKeyUnusable,
-		wire.ProblemStore, wire.ProblemClock, wire.ProblemStopping:
+		wire.ProblemStore, wire.ProblemClock, wire.ProblemStopping, wire.ProblemPeer, wire.ProblemTokenIssuer:
 		return exitUnavailable
 	}
 	// failed, internal, and what only a bug or another version can cause.

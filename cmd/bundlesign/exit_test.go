@@ -53,6 +53,8 @@ func TestExitCodes(t *testing.T) {
 
 		{problem(wire.ProblemDenied), exitDenied},
 		{problem(wire.ProblemForbidden), exitDenied},
+		{problem(wire.ProblemApproval), exitDenied},
+		{problem(wire.ProblemToken), exitDenied},
 		{state(client.StateDenied), exitDenied},
 		{state(client.StateRejected), exitDenied},
 		{state(client.StateExpired), exitDenied},
@@ -72,6 +74,8 @@ func TestExitCodes(t *testing.T) {
 		{problem(wire.ProblemStore), exitUnavailable},
 		{problem(wire.ProblemClock), exitUnavailable},
 		{problem(wire.ProblemStopping), exitUnavailable},
+		{problem(wire.ProblemPeer), exitUnavailable},
+		{problem(wire.ProblemTokenIssuer), exitUnavailable},
 
 		{&verificationError{err: errors.New("x")}, exitUntrusted},
 		{&client.UntrustedError{Err: errors.New("x")}, exitUntrusted},

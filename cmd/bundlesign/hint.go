@@ -84,6 +84,8 @@ func problemHint(p *wire.Problem) string {
 		if p.RequestID != "" {
 			return fmt.Sprintf("the denial is on record as request %s; ask whoever keeps the policy", p.RequestID)
 		}
+	case wire.ProblemApproval:
+		return "bundlesign show tells who could still agree, and what to; if the policy has changed there is a new statement"
 	case wire.ProblemNoKey:
 		return "bundlesign keys lists the keys and their apps"
 	case wire.ProblemKeyReuse:

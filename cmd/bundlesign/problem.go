@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/client"
@@ -16,6 +17,9 @@ type document struct {
 	Hint     string  `json:"hint,omitempty"`
 	ExitCode int     `json:"exit_code"`
 	Checks   []check `json:"checks,omitempty"` // of verify
+	// Missing and ExpiresAt are of a request that is still pending.
+	Missing   []wire.Missing `json:"missing,omitempty"`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
 }
 
 // The types of problem that bundlesign itself finds, by exit code. A problem of
@@ -75,6 +79,7 @@ func problemDocument(err error, code int, help string) *document {
 		d.Problem, d.Status = *problem, problem.Status
 	case errors.As(err, &pending):
 		d.RequestID, d.State, d.Rule = pending.Signature.ID, pending.Signature.State, pending.Signature.Rule
+		d.Missing, d.ExpiresAt = pending.Signature.Missing, pending.Signature.ExpiresAt
 	case errors.As(err, &state):
 		d.RequestID, d.State, d.Rule = state.Signature.ID, state.Signature.State, state.Signature.Rule
 	case errors.As(err, &failed):

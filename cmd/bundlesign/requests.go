@@ -10,7 +10,6 @@ import (
 
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/client"
-	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // maxPage is how many requests the daemon lists at once.
@@ -18,14 +17,20 @@ const maxPage = 1000
 
 func (a *app) requestsCommand() *cobra.Command {
 	var f client.ListFilter
-	var asJSON bool
+	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use:   "requests",
 		Short: "List requests, the newest first",
-		Args:  arguments(""),
+		Long: `Lists requests, the newest first. With --watch it lists those that are pending or
+being signed, and then tells in a line what changes, and who still has to approve,
+until it is interrupted.`,
+		Args: arguments(""),
 		RunE: a.runE(func(cmd *cobra.Command, _ []string) error {
 			if f.Limit < 1 {
 				return &inputError{err: fmt.Errorf("--limit: found %d, want at least 1", f.Limit)}
+			}
+			if watch {
+				return a.watch(cmd.Context(), f.AppID, asJSON)
 			}
 			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
 				list, err := listRequests(ctx, c, f)
@@ -43,7 +48,10 @@ func (a *app) requestsCommand() *cobra.Command {
 	fl.StringVar(&f.State, "state", "", "only those in this `state`: pending, authorized, signed, denied, rejected, expired, cancelled or failed")
 	fl.StringVar(&f.AppID, "app", "", "only those for this app `id`")
 	fl.IntVar(&f.Limit, "limit", 20, "at most this many")
-	fl.BoolVar(&asJSON, "json", false, "print JSON")
+	fl.BoolVar(&watch, "watch", false, "go on, and tell what changes")
+	fl.BoolVar(&asJSON, "json", false, "print JSON; with --watch, one document in a line for each change")
+	cmd.MarkFlagsMutuallyExclusive("watch", "state")
+	cmd.MarkFlagsMutuallyExclusive("watch", "limit")
 	return cmd
 }
 
@@ -68,14 +76,18 @@ func listRequests(ctx context.Context, c *client.Client, f client.ListFilter) ([
 
 func requestTable(list []wire.Signature) string {
 	var t table
-	t.Row("ID", "STATE", "APP", "VERSION", "CHANNEL", "REQUESTER", "SUBMITTED")
+	t.Row("ID", "STATE", "APP", "VERSION", "CHANNEL", "REQUESTER", "SUBMITTED", "WAITS FOR")
 	for _, s := range list {
-		t.Row(s.ID, s.State, s.AppID, s.Version, s.Channel, requester(s.Requester), stamp(s.SubmittedAt))
+		t.Row(s.ID, s.State, s.AppID, s.Version, s.Channel, requester(s.Requester), stamp(s.SubmittedAt), client.WaitsFor(s.Missing))
 	}
 	return t.String()
 }
 
+// requester names one in a table: a token says more than the user that a runner has.
 func requester(r wire.Requester) string {
+	if r.Token != nil {
+		return r.Token.Issuer + ":" + r.Token.Subject
+	}
 	if r.User == "" {
 		return fmt.Sprintf("uid %d", r.UID)
 	}
@@ -110,6 +122,12 @@ func describeRequest(s *wire.Signature) string {
 	t.Row("request", s.ID)
 	t.Row("state", s.State)
 	t.Row("reason", orDash(s.Reason))
+	if s.BreakGlass != "" {
+		t.Row("EMERGENCY", s.BreakGlass)
+	}
+	if s.Note != "" {
+		t.Row("note", s.Note)
+	}
 	t.Row("app", s.AppID)
 	t.Row("channel", s.Channel)
 	t.Row("version", s.Version)
@@ -125,9 +143,16 @@ func describeRequest(s *wire.Signature) string {
 		t.Row("signed so far", fmt.Sprintf("%d of %d signatures", p.Signed, p.Total))
 	}
 	t.Row("requester", fmt.Sprintf("%s (uid %d)", orDash(s.Requester.User), s.Requester.UID))
+	if s.Requester.Unit != "" {
+		t.Row("unit", s.Requester.Unit)
+	}
+	if s.Requester.Token != nil {
+		t.Row("token", s.Requester.Token.Issuer+": "+s.Requester.Token.Subject)
+	}
 	t.Row("rule", orDash(s.Rule))
 	t.Row("policy", s.PolicyHash)
 	t.Row("submitted", stamp(s.SubmittedAt))
+	describeApprovals(&t, s)
 	t.Row("updated", stamp(s.UpdatedAt))
 	if s.Key != "" {
 		t.Row("key", s.Key+", "+s.KeyID)
@@ -138,19 +163,51 @@ func describeRequest(s *wire.Signature) string {
 	if s.Log != nil {
 		t.Row("log", fmt.Sprintf("entry %d", s.Log.Index))
 	}
+	if s.State == client.StatePending && s.Statement != "" {
+		return t.String() + "\nstatement:\n" + framed(s.Statement, defaultWidth)
+	}
 	if s.State != client.StateSigned {
 		return t.String()
 	}
 	return t.String() + "\nfor the update server:\n" + updateAnswer(s.Version, s.Checksum, orDash(s.SessionKey))
 }
 
+// describeApprovals shows who agreed, who did not, and who still has to.
+func describeApprovals(t *table, s *wire.Signature) {
+	for _, by := range s.Approvals {
+		t.Row("approved by", describeApproval(by))
+	}
+	if s.Rejection != nil {
+		t.Row("rejected by", describeApproval(*s.Rejection))
+	}
+	if waits := client.WaitsFor(s.Missing); waits != "" {
+		t.Row("waits for", waits)
+	}
+	if s.ExpiresAt != nil {
+		t.Row("expires", stamp(*s.ExpiresAt))
+	}
+}
+
+func describeApproval(by wire.Approval) string {
+	text := fmt.Sprintf("%s, %s, with %s", by.Person, stamp(by.Time), by.Key)
+	if by.UserVerified {
+		text += ", which verified its user"
+	}
+	return text
+}
+
 func (a *app) cancelCommand() *cobra.Command {
 	var asJSON bool
+	var job tokenFlags
 	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Take back a pending request of one's own",
 		Args:  arguments("ID"),
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
+			token, err := a.token(job.file)
+			if err != nil {
+				return err
+			}
 			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
 				sig, err := c.Cancel(ctx, args[0])
 				if err != nil {
@@ -159,10 +216,11 @@ func (a *app) cancelCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(sig)
 				}
-				return a.print(show.Printable(fmt.Sprintf("request %s is %s", sig.ID, sig.State)) + "\n")
-			})
+				return a.print(printableLine(fmt.Sprintf("request %s is %s", sig.ID, sig.State)))
+			}, client.WithToken(token))
 		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	job.add(cmd)
 	return cmd
 }

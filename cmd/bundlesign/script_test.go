@@ -163,11 +163,15 @@ func parseFaults(ts *testscript.TestScript, args []string) (f clienttest.Faults,
 	fs.IntVar(&f.Polls, "polls", 0, "")
 	fs.StringVar(&f.End, "end", "", "")
 	fs.BoolVar(&f.Junk, "junk", false, "")
+	statement := fs.String("statement", "", "a file with what people are to sign")
 	grow := fs.String("append-to", "", "a file that gets longer with each submission")
 	touch := fs.String("touch", "", "a file to make at a submission")
 	ts.Check(fs.Parse(args))
 	if f.Lie != "" && !slices.Contains(clienttest.Lies(), f.Lie) {
 		ts.Fatalf("fake: there is no lie %q", f.Lie)
+	}
+	if *statement != "" {
+		f.Statement = ts.ReadFile(*statement)
 	}
 	if *grow+*touch != "" {
 		name := ts.MkAbs(*grow + *touch)

@@ -31,6 +31,8 @@ type signFlags struct {
 	wait                  time.Duration
 	noWait                bool
 	idempotencyKey        string
+	breakGlass            string
+	token                 tokenFlags
 	json                  bool
 }
 
@@ -63,6 +65,8 @@ the proof that the signature is in the audit log.`,
 	fl.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for approvals and for a daemon that is busy")
 	fl.BoolVar(&f.noWait, "no-wait", false, "do not wait for approvals: take the daemon's first answer")
 	fl.StringVar(&f.idempotencyKey, "idempotency-key", "", "own `name` of this request: used again, it gives the same record whatever became of it")
+	fl.StringVar(&f.breakGlass, "break-glass", "", "it is an emergency: ask the rules for those, and say why in this `text`; one line")
+	f.token.add(cmd)
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	for _, name := range []string{"app", "channel", "version"} {
 		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
@@ -163,7 +167,7 @@ func (f *signFlags) submission() (*wire.Submit, error) {
 			return nil, &inputError{err: err}
 		}
 	}
-	sub := &wire.Submit{AppID: f.app, Channel: f.channel, Version: f.version, ChecksumFormat: string(format), Key: f.keyName}
+	sub := &wire.Submit{AppID: f.app, Channel: f.channel, Version: f.version, ChecksumFormat: string(format), Key: f.keyName, BreakGlass: f.breakGlass}
 	for _, l := range f.labels {
 		k, v, ok := strings.Cut(l, "=")
 		if !ok || k == "" {
@@ -198,7 +202,11 @@ func checkTarget(b *bundle, target string) error {
 
 // submit asks for the signature, and waits for it as long as the user wants.
 func (a *app) submit(ctx context.Context, sub *wire.Submit, f *signFlags) (*wire.Signature, error) {
-	c := a.client()
+	token, err := a.token(f.token.file)
+	if err != nil {
+		return nil, err
+	}
+	c := a.client(client.WithToken(token))
 	defer c.Close()
 	if !f.noWait {
 		ctx, cancel := context.WithTimeout(ctx, f.wait)

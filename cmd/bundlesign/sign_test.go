@@ -104,7 +104,7 @@ func TestSignSurvivesARestartOfTheDaemon(t *testing.T) {
 	// The daemon goes while the first poll is due, and comes back once the client
 	// has said that it cannot reach it.
 	restart := &restarter{daemon: s.daemon}
-	env := func(string) string { return s.daemon.Socket() }
+	env := func(name string) string { return map[string]string{"BUNDLESIGN_SOCKET": s.daemon.Socket()}[name] }
 	var stdout bytes.Buffer
 	args := []string{"sign", s.bundle, "--app", "com.example.app", "--channel", "production", "--version", "1.2.3"}
 	code := run(args, strings.NewReader(""), &stdout, restart, env)

@@ -55,6 +55,12 @@ func (a *app) notice(n client.Notice) {
 	switch {
 	case n.Pending != nil:
 		text = fmt.Sprintf("request %s is %s: %s; waiting", n.Pending.ID, n.Pending.State, n.Pending.Reason)
+		if waits := client.WaitsFor(n.Pending.Missing); waits != "" {
+			text += " for " + waits
+		}
+		if n.Pending.Note != "" {
+			text += "; " + n.Pending.Note
+		}
 		if p := n.Pending.Progress; p != nil {
 			text = fmt.Sprintf("request %s is being signed: %d of %d signatures", n.Pending.ID, p.Signed, p.Total)
 		}
@@ -66,6 +72,9 @@ func (a *app) notice(n client.Notice) {
 		a.lastNotice = text
 	}
 }
+
+// printableLine is a line of a result.
+func printableLine(text string) string { return show.Printable(text) + "\n" }
 
 // stamp shows a time as the log has it.
 func stamp(t time.Time) string {

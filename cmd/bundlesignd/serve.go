@@ -28,6 +28,10 @@ const (
 	shutdownTimeout = 5 * time.Second
 )
 
+// settleTime is how long after the start the memory that only that needed is given
+// back: the keys have been looked at by then.
+const settleTime = 5 * time.Second
+
 func newServeCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
@@ -92,6 +96,12 @@ func serve(cmd *cobra.Command, path string) (err error) {
 	log.Info("ready", zap.String("socket", d.listener.Addr().String()), zap.String("version", version()),
 		zap.String("policy", cfg.Policy.Hash()), zap.Int("keys", len(cfg.Keys)), zap.String("log_key", cfg.Log.VerifierKey))
 	notify(log, daemon.SdNotifyReady)
+	settled := time.AfterFunc(settleTime, func() {
+		if err := forgetStart(); err != nil {
+			log.Debug("the memory of the start stays in use", zap.Error(err))
+		}
+	})
+	defer settled.Stop()
 
 	for {
 		select {
@@ -134,13 +144,20 @@ func start(ctx context.Context, cfg *config.Config, log *zap.Logger) (_ *running
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := newTokens(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	metrics := newMetrics()
 	d.signer, err = signer.New(signer.Config{
 		Policy: cfg.Policy, Keys: keys, MaxFiles: cfg.Limits.Files,
 		SigningTimeout: cfg.Limits.SigningTimeout, Version: version(),
+		MaxPending: cfg.Limits.Pending, Observe: metrics.observe,
 	}, d.state.store, wallClock{}, log)
 	if err != nil {
 		return nil, err
 	}
+	metrics.gauges(d.signer)
 	if d.listener, err = listen(cfg); err != nil {
 		return nil, err
 	}
@@ -150,6 +167,8 @@ func start(ctx context.Context, cfg *config.Config, log *zap.Logger) (_ *running
 		Burst:             cfg.Limits.Burst,
 		Connections:       cfg.Limits.Connections,
 		LogKey:            cfg.Log.VerifierKey,
+		Metrics:           metrics.handler(),
+		Tokens:            tokens,
 	}, log)
 	if err := d.signer.Start(ctx); err != nil {
 		return nil, err

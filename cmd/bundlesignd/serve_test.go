@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -334,18 +335,17 @@ func TestIdleMemory(t *testing.T) {
 	d := launchCommand(t, dir, exec.Command(exe, "serve", "--config", filepath.Join(dir, "config.yaml")))
 	d.ready()
 	d.usable()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kB, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		t.Fatal(err)
+	const most = 40_000
+	kB := 0
+	// It is idle when the start is over, and gives back what only that needed.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if kB = status(d.cmd.Process.Pid, "VmRSS"); kB > 0 && kB <= most {
+			break
+		}
 	}
 	t.Logf("%.1f MB", float64(kB)/1000)
-	if kB > 40_000 {
-		t.Errorf("it takes %d kB, want at most 40,000", kB)
+	if kB > most {
+		t.Errorf("it takes %d kB, want at most %d", kB, most)
 	}
 }
 
