@@ -382,3 +382,20 @@ func TestApprovalIsUpgradedByUserVerification(t *testing.T) {
 		r.end(req.ID)
 	})
 }
+
+// All have agreed, but what holds the request up lasts longer than its time: it is
+// not signed after that.
+func TestExpiresBetweenTheLastApprovalAndSigning(t *testing.T) {
+	inOffice(t, func(t *testing.T, r *rig, o *office) {
+		req := r.wait(submission(), ci)
+		f := r.freeze()
+		if got := r.agree(req, o.anna, o.ben, o.cleo); got.State != signer.Pending {
+			t.Fatalf("under a freeze it is %s, want pending", got.State)
+		}
+		r.clock.move(2 * time.Hour)
+		r.thaw(f, o.cleo, o.dave)
+		if got := r.end(req.ID); got.State != signer.Expired || r.key.used() != 0 {
+			t.Errorf("it is %s, and %d payloads were signed; want it expired and none", got.State, r.key.used())
+		}
+	})
+}
