@@ -28,7 +28,7 @@ func TestWhoKnowsWhom(t *testing.T) {
 		"api":           {"api/wire", "api/idtoken", "signer", "capgo", "policy", "audit"},
 		"client":        {"api/wire", "capgo", "audit", "policy"},
 		"client/sshsig": {},
-		"config":        {"signer", "capgo", "policy", "audit"},
+		"config":        {"config/strictyaml", "signer", "capgo", "policy", "audit"},
 	}
 	for _, p := range goList(t) {
 		name := strings.TrimPrefix(p.ImportPath, module)
