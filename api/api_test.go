@@ -166,10 +166,11 @@ func TestQueries(t *testing.T) {
 
 func TestKeysAndStatus(t *testing.T) {
 	r := newRig(t, api.Config{})
-	r.submit(nil).signature(201)
+	// Both keys are well: they have signed.
+	r.submit(func(s *wire.Submit) { s.Also = []wire.AlsoKey{{Key: "acme-shop-new"}} }).signature(201)
 	var keys wire.KeyList
 	r.get("/v1/keys").into(&keys)
-	if len(keys.Keys) != 1 || keys.Keys[0].State != "ok" || keys.Keys[0].PublicKey != r.public.PEM() || keys.Keys[0].Custody.Level != "software" {
+	if len(keys.Keys) != 2 || keys.Keys[1].PublicKey != r.next.PEM() || keys.Keys[0].State != "ok" || keys.Keys[0].PublicKey != r.public.PEM() || keys.Keys[0].Custody.Level != "software" {
 		t.Errorf("keys are %+v", keys)
 	}
 	var key wire.Key

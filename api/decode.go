@@ -81,6 +81,9 @@ func submission(in *wire.Submit) (signer.Submission, error) {
 		Format: capgo.FormatHex, Labels: in.Labels, Key: in.Key,
 		BreakGlass: strings.TrimSpace(in.BreakGlass),
 	}
+	for _, k := range in.Also {
+		out.Also = append(out.Also, signer.AlsoKey{Key: k.Key, Format: capgo.ChecksumFormat(k.ChecksumFormat)})
+	}
 	if in.ChecksumFormat != "" {
 		out.Format = capgo.ChecksumFormat(in.ChecksumFormat)
 	}

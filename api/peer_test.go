@@ -118,7 +118,8 @@ type oneRequest struct{ Core }
 
 func (oneRequest) Request(context.Context, string) (*signer.Request, error) {
 	return &signer.Request{
-		ID: "r", State: signer.Signed, Requester: policy.Identity{UID: 1000}, Result: &signer.Result{},
+		ID: "r", State: signer.Signed, Requester: policy.Identity{UID: 1000}, Result: &signer.Result{Also: []signer.KeyResult{{}}},
+		Submission: signer.Submission{Also: []signer.AlsoKey{{Format: "hex"}}}, Also: []signer.KeyRef{{}},
 		SubmittedAt: time.Unix(0, 0), UpdatedAt: time.Unix(0, 0),
 	}, nil
 }
@@ -140,6 +141,9 @@ func TestSessionKeyIsForTheRequesterAndRoot(t *testing.T) {
 		}
 		if (got.SessionKey != "") != want || got.Checksum == "" {
 			t.Errorf("uid %d: session key %q, checksum %q, want the session key: %t", uid, got.SessionKey, got.Checksum, want)
+		}
+		if len(got.Also) != 1 || (got.Also[0].SessionKey != "") != want || got.Also[0].Checksum == "" {
+			t.Errorf("uid %d: of the further key %+v, want the session key: %t", uid, got.Also, want)
 		}
 	}
 }

@@ -48,11 +48,16 @@ type rig struct {
 	t        *testing.T
 	socket   string
 	public   *capgo.PublicKey
+	next     *capgo.PublicKey // of the key acme-shop-new
 	verifier note.Verifier
 	client   *http.Client
 	router   routers.Router
 	me       *user.User
 	core     *signer.Signer
+	store    *store.Store
+	config   signer.Config
+	api      api.Config
+	stop     func() // ends the server and the core
 	// The people: alice and bob may approve, and so may whoever runs the test, who
 	// is the requester.
 	alice, bob, self *policytest.Person
@@ -73,13 +78,17 @@ func newRig(t *testing.T, config api.Config) *rig {
 	if r.public, err = file.Create(keyFile); err != nil {
 		t.Fatal(err)
 	}
+	nextFile := filepath.Join(dir, "next.pem")
+	if r.next, err = file.Create(nextFile); err != nil {
+		t.Fatal(err)
+	}
 	logKey := audittest.NewLogKey(t, "example.com/api-test")
 	r.verifier = logKey.Verifier
-	st, err := store.Open(t.Context(), store.Options{Dir: dir, LogSigner: logKey.Signer, LogVerifier: r.verifier})
+	r.store, err = store.Open(t.Context(), store.Options{Dir: dir, LogSigner: logKey.Signer, LogVerifier: r.verifier})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = st.Close() })
+	t.Cleanup(func() { _ = r.store.Close() })
 	r.alice, r.bob = policytest.NewPerson(t, "alice", policytest.Ed25519), policytest.NewPerson(t, "bob", policytest.SKEd25519)
 	r.self = policytest.NewPerson(t, "self", policytest.ECDSA256)
 	rules, err := policy.Compile(policy.Document{
@@ -103,22 +112,18 @@ func newRig(t *testing.T, config api.Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := zaptest.NewLogger(t)
-	r.core, err = signer.New(signer.Config{
+	r.config = signer.Config{
 		Policy: rules, MaxFiles: 50, SigningTimeout: time.Minute, Version: "test",
 		Keys: []signer.KeyConfig{{
 			Name: "acme-shop", Apps: []string{"com.acme.shop", "com.acme.bank"}, Pin: r.public,
 			Demand: signer.Software, Concurrency: 2, Queue: 100,
 			Replicas: []signer.Replica{{URI: "file:key.pem", Key: file.Open(keyFile)}},
+		}, {
+			Name: "acme-shop-new", Apps: []string{"com.acme.shop"}, OnlyOnRequest: true, Pin: r.next,
+			Demand: signer.Software, Concurrency: 2, Queue: 100,
+			Replicas: []signer.Replica{{URI: "file:next.pem", Key: file.Open(nextFile)}},
 		}},
-	}, st, realClock{}, log)
-	if err != nil {
-		t.Fatal(err)
 	}
-	if err := r.core.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.core.Close(context.Background()) })
 	if config.BodyBytes == 0 {
 		config = api.Config{BodyBytes: 64 << 10, RequestsPerSecond: 1e6, Burst: 1e6, Connections: 100}
 	}
@@ -127,11 +132,29 @@ func newRig(t *testing.T, config api.Config) *rig {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		_, _ = io.WriteString(w, "fake_metric 1\n")
 	})
+	r.api = config
+	r.router = openAPI(t)
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// start starts a core on the store, and serves it.
+func (r *rig) start() {
+	r.t.Helper()
+	log := zaptest.NewLogger(r.t)
+	var err error
+	if r.core, err = signer.New(r.config, r.store, realClock{}, log); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.core.Start(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
 	l, err := api.Listen(r.socket, 0o600, "")
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	server := api.New(r.core, config, log)
+	server := api.New(r.core, r.api, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	r.client = &http.Client{Transport: &http.Transport{
@@ -139,17 +162,16 @@ func newRig(t *testing.T, config api.Config) *rig {
 			return new(net.Dialer).DialContext(ctx, "unix", r.socket)
 		},
 	}}
-	t.Cleanup(func() {
+	r.stop = func() {
 		r.client.CloseIdleConnections()
 		if err := server.Shutdown(context.Background()); err != nil {
-			t.Error(err)
+			r.t.Error(err)
 		}
 		if err := <-served; err != nil {
-			t.Error(err)
+			r.t.Error(err)
 		}
-	})
-	r.router = openAPI(t)
-	return r
+		_ = r.core.Close(context.Background())
+	}
 }
 
 func openAPI(t *testing.T) routers.Router {

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/policy"
 	"github.com/bundlesign/bundlesign/signer"
 )
@@ -137,6 +139,9 @@ func (s *Server) summary(r *signer.Request) wire.Signature {
 		SubmittedAt: r.SubmittedAt, UpdatedAt: r.UpdatedAt,
 		Key: r.Key, KeyID: r.KeyID, FileCount: r.FileCount, Note: r.Note,
 	}
+	for i, k := range r.Also {
+		out.Also = append(out.Also, wire.KeyResult{Key: k.Key, KeyID: k.KeyID, ChecksumFormat: string(r.Submission.Also[i].Format)})
+	}
 	if !r.ExpiresAt.IsZero() {
 		out.ExpiresAt = &r.ExpiresAt
 	}
@@ -176,10 +181,9 @@ func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status i
 	for _, f := range req.Submission.Files {
 		out.Files = append(out.Files, wire.File{FileName: f.Name, Digest: f.Digest.String()})
 	}
-	if req.Key != "" {
-		if k, err := s.core.Key(req.Key); err == nil && k.Pin.Fingerprint() == req.KeyFingerprint {
-			out.PublicKey = k.Pin.PEM()
-		}
+	out.PublicKey = s.publicKey(req.Key, req.KeyFingerprint)
+	for i, k := range req.Also {
+		out.Also[i].PublicKey = s.publicKey(k.Key, k.KeyFingerprint)
 	}
 	if !req.State.Final() {
 		if signed, total := s.core.Progress(req.ID); total > 0 {
@@ -187,14 +191,16 @@ func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status i
 		}
 	}
 	if res := req.Result; res != nil {
-		out.Checksum = res.Checksum.Checksum(req.Submission.Format)
-		if p, ok := peerFrom(r.Context()); ok && (p.uid == req.Requester.UID || p.uid == 0) {
-			out.SessionKey = res.SessionKey.String()
+		p, known := peerFrom(r.Context())
+		own := known && (p.uid == req.Requester.UID || p.uid == 0)
+		files := out.Files // unsigned
+		first := keyResult(&res.KeyResult, req.Submission.Format, files, own)
+		out.Checksum, out.SessionKey, out.Files, out.Custody = first.Checksum, first.SessionKey, first.Files, first.Custody
+		for i := range res.Also {
+			also := keyResult(&res.Also[i], req.Submission.Also[i].Format, files, own)
+			of := &out.Also[i]
+			of.Checksum, of.SessionKey, of.Files, of.Custody = also.Checksum, also.SessionKey, also.Files, also.Custody
 		}
-		for i, sig := range res.Files {
-			out.Files[i].FileHash = sig.Checksum(req.Submission.Format)
-		}
-		out.Custody = custody(&res.Custody)
 	}
 	rec, err := s.core.Receipt(r.Context(), req)
 	if err != nil {
@@ -202,6 +208,36 @@ func (s *Server) writeSignature(w http.ResponseWriter, r *http.Request, status i
 	}
 	out.Log = receipt(rec)
 	return writeJSON(w, status, out)
+}
+
+// publicKey is that of the key that a request was decided about, also if it has
+// another name by now, or "" if the daemon has it no more.
+func (s *Server) publicKey(name, fingerprint string) string {
+	if name == "" {
+		return ""
+	}
+	if k, err := s.core.Key(name); err == nil && k.Pin.Fingerprint() == fingerprint {
+		return k.Pin.PEM()
+	}
+	for _, k := range s.core.Keys() {
+		if k.Pin.Fingerprint() == fingerprint {
+			return k.Pin.PEM()
+		}
+	}
+	return ""
+}
+
+// keyResult is what one key made of a request with these files. The session key is
+// in it if the request is the peer's own.
+func keyResult(res *signer.KeyResult, format capgo.ChecksumFormat, files []wire.File, own bool) wire.KeyResult {
+	out := wire.KeyResult{Checksum: res.Checksum.Checksum(format), Files: slices.Clone(files), Custody: custody(&res.Custody)}
+	if own {
+		out.SessionKey = res.SessionKey.String()
+	}
+	for i, sig := range res.Files {
+		out.Files[i].FileHash = sig.Checksum(format)
+	}
+	return out
 }
 
 func custody(c *signer.Custody) *wire.Custody {

@@ -91,11 +91,25 @@ type Leaf struct {
 	ChecksumSHA256   string `json:"checksum_sha256,omitempty"`
 	SessionKeySHA256 string `json:"session_key_sha256,omitempty"`
 	FilesSHA256      string `json:"files_sha256,omitempty"`
+	// Also are the request's further keys, in the order in which they were asked for.
+	Also []AlsoKey `json:"also,omitempty"`
 
 	Reason string `json:"reason,omitempty"`
 	Daemon string `json:"daemon,omitempty"` // version of bundlesignd
 	Policy string `json:"policy,omitempty"` // hash of the policy in force
 	Keys   any    `json:"keys,omitempty"`
+}
+
+// AlsoKey is what an entry about a request says of one more key that signs the same:
+// what the entry itself says of the first, in the same words.
+type AlsoKey struct {
+	Key              string `json:"key"`
+	KeyFingerprint   string `json:"key_fingerprint,omitempty"` // "" if it was denied before the key was found
+	Format           string `json:"checksum_format"`
+	Custody          any    `json:"custody,omitempty"`
+	ChecksumSHA256   string `json:"checksum_sha256,omitempty"`
+	SessionKeySHA256 string `json:"session_key_sha256,omitempty"`
+	FilesSHA256      string `json:"files_sha256,omitempty"`
 }
 
 // FilesSummary stands for the files of a delta update, which can be many

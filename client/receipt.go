@@ -53,7 +53,7 @@ func VerifyReceipt(r *audit.Receipt, logKey note.Verifier) (*audit.Leaf, error) 
 	return audit.DecodeLeaf(r.Entry)
 }
 
-// Recorded is a signature that the log must have an entry about.
+// Recorded is the result of one key that the log must have an entry about.
 type Recorded struct {
 	// Empty strings are not compared: a bundle alone does not tell them.
 	Request, AppID, Channel, Version string
@@ -66,8 +66,44 @@ type Recorded struct {
 	Files      []capgo.Signature // nil: not compared
 }
 
-// Check reports whether leaf says that r was signed.
+// Check reports whether leaf says that r was signed. The entry of a request with
+// several keys says so of the result of each; what it says of the others is not
+// compared.
 func (r *Recorded) Check(leaf *audit.Leaf) error {
+	said := saidOf(leaf)
+	for _, by := range said[1:] {
+		if by.KeyFingerprint == r.Key.Fingerprint() && said[0].KeyFingerprint != by.KeyFingerprint {
+			return r.check(leaf, by)
+		}
+	}
+	return r.check(leaf, said[0])
+}
+
+// checkLeaf reports whether leaf says that these results were signed, in this order,
+// and no others.
+func checkLeaf(leaf *audit.Leaf, recorded []Recorded) error {
+	said := saidOf(leaf)
+	if len(said) != len(recorded) {
+		return fmt.Errorf("the entry is about %d keys, want %d", len(said), len(recorded))
+	}
+	for i := range recorded {
+		if err := recorded[i].check(leaf, said[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saidOf is what an entry says of each key, the first one first.
+func saidOf(leaf *audit.Leaf) []audit.AlsoKey {
+	return append([]audit.AlsoKey{{
+		Key: leaf.Key, KeyFingerprint: leaf.KeyFingerprint, Format: leaf.Format,
+		ChecksumSHA256: leaf.ChecksumSHA256, SessionKeySHA256: leaf.SessionKeySHA256, FilesSHA256: leaf.FilesSHA256,
+	}}, leaf.Also...)
+}
+
+// check reports whether leaf says that r was signed, by one of its keys.
+func (r *Recorded) check(leaf *audit.Leaf, by audit.AlsoKey) error {
 	for _, f := range []struct{ field, found, want string }{
 		{"type", string(leaf.Type), string(audit.LeafSigned)},
 		{"request", leaf.Request, r.Request},
@@ -75,16 +111,16 @@ func (r *Recorded) Check(leaf *audit.Leaf) error {
 		{"channel", leaf.Channel, r.Channel},
 		{"version", leaf.Release, r.Version},
 		{"digest", leaf.Digest, r.Digest.String()},
-		{"checksum_format", leaf.Format, string(r.Format)},
-		{"key_fingerprint", leaf.KeyFingerprint, r.Key.Fingerprint()},
-		{"checksum_sha256", leaf.ChecksumSHA256, hashSignatures(r.Checksum)},
-		{"session_key_sha256", leaf.SessionKeySHA256, hashSignatures(r.SessionKey)},
+		{"checksum_format", by.Format, string(r.Format)},
+		{"key_fingerprint", by.KeyFingerprint, r.Key.Fingerprint()},
+		{"checksum_sha256", by.ChecksumSHA256, hashSignatures(r.Checksum)},
+		{"session_key_sha256", by.SessionKeySHA256, hashSignatures(r.SessionKey)},
 	} {
 		if f.want != "" && f.found != f.want {
 			return fmt.Errorf("%s of the entry: found %s, want %s", f.field, quote(f.found), quote(f.want))
 		}
 	}
-	if len(r.Files) > 0 && leaf.FilesSHA256 != hashSignatures(r.Files...) {
+	if len(r.Files) > 0 && by.FilesSHA256 != hashSignatures(r.Files...) {
 		return errors.New("files_sha256 of the entry is not the hash of the files' signatures")
 	}
 	return nil

@@ -7,13 +7,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/bundlesign/bundlesign/api/wire"
+	"github.com/bundlesign/bundlesign/capgo"
 )
 
 // The first lines of the texts that people sign. Another text, or another version
 // of it, is not signed: it may mean what this client does not know.
 const (
 	ApprovalTitle = "bundlesign approval v1"
-	ThawTitle     = "bundlesign thaw v1"
+	// SeveralTitle is of a request with several keys.
+	SeveralTitle = "bundlesign approval v2"
+	ThawTitle    = "bundlesign thaw v1"
 )
 
 const (
@@ -43,13 +46,73 @@ func CheckStatement(sig *wire.Signature) (string, error) {
 	if sig.BreakGlass != "" {
 		facts = append(facts, fact{"EMERGENCY", sig.BreakGlass})
 	}
-	if err := checkText(sig.Statement, ApprovalTitle, facts); err != nil {
+	title := ApprovalTitle
+	if len(sig.Also) > 0 {
+		title = SeveralTitle
+	}
+	if err := checkText(sig.Statement, title, facts); err != nil {
+		return "", err
+	}
+	if err := checkKeys(sig); err != nil {
 		return "", err
 	}
 	if sig.BreakGlass == "" && strings.Contains(sig.Statement, "\nEMERGENCY:") {
 		return "", untrusted("statement", "found an emergency in it, but the request is none")
 	}
 	return sig.Statement, nil
+}
+
+// checkKeys checks that the statement of a request names the further keys which the
+// rest of the answer names, and no others.
+func checkKeys(sig *wire.Signature) error {
+	const part = "statement"
+	said := values(sig.Statement, "also key")
+	if len(said) != len(sig.Also) {
+		return untrusted(part, "it names %d further keys, but the rest of the answer %d", len(said), len(sig.Also))
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	for i, k := range sig.Also {
+		want, err := keyText(k.Key, k.PublicKey, said[i])
+		if err != nil {
+			return err
+		}
+		want += ", checksum format " + k.ChecksumFormat
+		if said[i] != want {
+			return untrusted(part, "it says also key %s, but the rest of the answer says %s", quote(said[i]), quote(want))
+		}
+	}
+	first, err := keyText(sig.Key, sig.PublicKey, strings.Join(values(sig.Statement, "key"), ""))
+	if err != nil {
+		return err
+	}
+	return checkFacts(sig.Statement, []fact{{"key", first}, {"checksum format", sig.ChecksumFormat}})
+}
+
+// keyText is how a statement is to name a key, by the rest of the answer. A daemon
+// that has the key no more does not say its public key; the fingerprint is then taken
+// as the statement says it, for the person to see, as it is for a request with one key.
+func keyText(name, publicKey, said string) (string, error) {
+	if publicKey == "" {
+		fingerprint, _, _ := strings.Cut(strings.TrimPrefix(said, name+", "), ", ")
+		return name + ", " + fingerprint, nil
+	}
+	public, err := capgo.ParsePublicKeyPEM([]byte(publicKey))
+	if err != nil {
+		return "", untrusted("public_key", "that of key %s: %w", quote(name), err)
+	}
+	return name + ", " + public.Fingerprint(), nil
+}
+
+// values are those of all lines "name: value" of a text, but for its title.
+func values(text, name string) (found []string) {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), name+":"); ok {
+			found = append(found, strings.TrimPrefix(value, " "))
+		}
+	}
+	return found
 }
 
 // CheckThaw returns the text that lifts a freeze, as [CheckStatement] does.
@@ -101,13 +164,14 @@ func checkText(text, title string, facts []fact) error {
 	if lines[0] != title {
 		return untrusted(part, "it begins with %s, want %q: is this client of the daemon's version?", quote(lines[0]), title)
 	}
+	return checkFacts(text, facts)
+}
+
+// checkFacts checks that a text states each fact, once.
+func checkFacts(text string, facts []fact) error {
+	const part = "statement"
 	for _, f := range facts {
-		var found []string
-		for _, line := range lines[1:] {
-			if value, ok := strings.CutPrefix(line, f.name+":"); ok {
-				found = append(found, strings.TrimPrefix(value, " "))
-			}
-		}
+		found := values(text, f.name)
 		switch {
 		case len(found) != 1:
 			return untrusted(part, "found %d lines %q, want one", len(found), f.name)

@@ -35,6 +35,9 @@ type Expect struct {
 	// PublicKey is the key of the app. If it is nil, the answer's own is taken,
 	// and all that is known is that the answer fits itself.
 	PublicKey *capgo.PublicKey
+	// AlsoKeys are the keys that apps carry for the further results, in the order
+	// of Submit.Also. One that is nil or left out is as PublicKey is if that is nil.
+	AlsoKeys []*capgo.PublicKey
 	// LogKey checks the signature on the log's checkpoint. If it is nil, the
 	// receipt is only held against the checkpoint that came with it.
 	LogKey note.Verifier
@@ -48,23 +51,28 @@ type Signed struct {
 	Files     []capgo.Signature // in the order of the submission
 	Receipt   *audit.Receipt
 	Leaf      *audit.Leaf // what Receipt.Entry says
+	// Also are the results by further keys, in the order of the submission.
+	Also []SignedBy
+}
+
+// SignedBy is the result by one further key, checked as the first one is.
+type SignedBy struct {
+	PublicKey *capgo.PublicKey
+	Checksum  string // as the update server sends it
+	Wrapped   capgo.WrappedKey
+	Files     []capgo.Signature // in the order of the submission
 }
 
 // CheckSigned checks the answer to a submission before any of it is used: that it
 // is about what was asked; that checksum, session key and file hashes were made
-// by the expected key over the expected digests; and that the log has an entry
-// that says the same. Every failure is an [*UntrustedError].
+// by the expected key over the expected digests, for each key that was asked for; and
+// that the log has an entry that says the same. Every failure is an
+// [*UntrustedError].
 func CheckSigned(answer *wire.Signature, expect Expect) (*Signed, error) {
 	asked := expect.Submit
 	digest, err := capgo.ParseDigest(asked.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("digest: %w", err)
-	}
-	format := capgo.FormatHex
-	if asked.ChecksumFormat != "" {
-		if format, err = capgo.ParseChecksumFormat(asked.ChecksumFormat); err != nil {
-			return nil, fmt.Errorf("checksum format: %w", err)
-		}
 	}
 	for _, f := range []struct{ part, found, want string }{
 		{"state", answer.State, StateSigned},
@@ -72,97 +80,38 @@ func CheckSigned(answer *wire.Signature, expect Expect) (*Signed, error) {
 		{"channel", answer.Channel, asked.Channel},
 		{"version", answer.Version, asked.Version},
 		{"digest", strings.ToLower(answer.Digest), digest.String()},
-		{"checksum_format", answer.ChecksumFormat, string(format)},
 	} {
 		if f.found != f.want {
 			return nil, untrusted(f.part, "found %s, asked for %s", quote(f.found), quote(f.want))
 		}
 	}
-	s := new(Signed)
-	if s.PublicKey, err = answeredKey(answer, expect.PublicKey); err != nil {
-		return nil, err
-	}
-	checksum, found, err := capgo.ParseChecksum(answer.Checksum)
+	results, err := checkResults(answer, expect, digest)
 	if err != nil {
-		return nil, &UntrustedError{"checksum", err}
-	}
-	if found != format {
-		return nil, untrusted("checksum", "found the %s form, asked for %s", found, format)
-	}
-	if err := verify(s.PublicKey, digest, format, checksum); err != nil {
-		return nil, &UntrustedError{"checksum", err}
-	}
-	s.Checksum = checksum.Checksum(format)
-	if s.Wrapped, err = capgo.ParseWrappedKey(answer.SessionKey); err != nil {
-		return nil, &UntrustedError{"session_key", err}
-	}
-	if err := s.PublicKey.Verify(capgo.SessionKeyPayload(), s.Wrapped.Wrapped); err != nil {
-		return nil, &UntrustedError{"session_key", err}
-	}
-	if s.Files, err = checkFiles(s.PublicKey, asked.Files, answer.Files, format); err != nil {
 		return nil, err
 	}
-	if s.Receipt, s.Leaf, err = checkReceipt(answer, expect.LogKey); err != nil {
+	receipt, leaf, err := checkReceipt(answer, expect.LogKey)
+	if err != nil {
 		return nil, err
 	}
-	recorded := Recorded{
-		Request: answer.ID, AppID: answer.AppID, Channel: answer.Channel, Version: answer.Version,
-		Digest: digest, Format: format, Key: s.PublicKey,
-		Checksum: checksum, SessionKey: s.Wrapped.Wrapped, Files: s.Files,
+	recorded := make([]Recorded, 0, len(results))
+	for _, r := range results {
+		recorded = append(recorded, Recorded{
+			Request: answer.ID, AppID: answer.AppID, Channel: answer.Channel, Version: answer.Version, Digest: digest,
+			Format: r.format, Key: r.PublicKey, Checksum: r.checksum, SessionKey: r.Wrapped.Wrapped, Files: r.Files,
+		})
 	}
-	if err := recorded.Check(s.Leaf); err != nil {
+	if err := checkLeaf(leaf, recorded); err != nil {
 		return nil, &UntrustedError{"log", err}
 	}
+	first := results[0].SignedBy
+	s := &Signed{
+		PublicKey: first.PublicKey, Checksum: first.Checksum, Wrapped: first.Wrapped, Files: first.Files,
+		Receipt: receipt, Leaf: leaf,
+	}
+	for _, r := range results[1:] {
+		s.Also = append(s.Also, r.SignedBy)
+	}
 	return s, nil
-}
-
-// answeredKey returns the key of an answer, which must be the pinned one.
-func answeredKey(answer *wire.Signature, pinned *capgo.PublicKey) (*capgo.PublicKey, error) {
-	key, err := capgo.ParsePublicKeyPEM([]byte(answer.PublicKey))
-	if err != nil {
-		return nil, &UntrustedError{"public_key", err}
-	}
-	if pinned != nil && !pinned.Equal(key) {
-		return nil, untrusted("public_key", "found the key %s, but the app has %s", key.Fingerprint(), pinned.Fingerprint())
-	}
-	return key, nil
-}
-
-func verify(key *capgo.PublicKey, d capgo.Digest, f capgo.ChecksumFormat, sig capgo.Signature) error {
-	payload, err := capgo.ChecksumPayload(d, f)
-	if err != nil {
-		return err
-	}
-	return key.Verify(payload, sig)
-}
-
-func checkFiles(key *capgo.PublicKey, asked []wire.SubmitFile, found []wire.File, format capgo.ChecksumFormat) ([]capgo.Signature, error) {
-	if len(found) != len(asked) {
-		return nil, untrusted("files", "found %d files, asked for %d", len(found), len(asked))
-	}
-	sigs := make([]capgo.Signature, 0, len(asked))
-	for i, f := range found {
-		part := fmt.Sprintf("files[%d]", i)
-		if f.FileName != asked[i].FileName || !strings.EqualFold(f.Digest, asked[i].Digest) {
-			return nil, untrusted(part, "found %s, asked for %s, or another digest", quote(f.FileName), quote(asked[i].FileName))
-		}
-		digest, err := capgo.ParseDigest(f.Digest)
-		if err != nil {
-			return nil, &UntrustedError{part, err}
-		}
-		sig, form, err := capgo.ParseChecksum(f.FileHash)
-		if err != nil {
-			return nil, &UntrustedError{part, err}
-		}
-		if form != format {
-			return nil, untrusted(part, "found the %s form, asked for %s", form, format)
-		}
-		if err := verify(key, digest, format, sig); err != nil {
-			return nil, &UntrustedError{part, err}
-		}
-		sigs = append(sigs, sig)
-	}
-	return sigs, nil
 }
 
 func checkReceipt(answer *wire.Signature, logKey note.Verifier) (*audit.Receipt, *audit.Leaf, error) {

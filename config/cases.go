@@ -78,6 +78,9 @@ type CaseRequest struct {
 	// The name of the key.
 	Key string `yaml:"key" example:"acme-shop"`
 
+	// The names of further keys that sign the same. The policy is asked for each.
+	Also []string `yaml:"also" range:"0..3" example:"[acme-shop-new]"`
+
 	// Labels of the request.
 	Labels map[string]string `yaml:"labels" example:"{ticket: REL-42}"`
 
@@ -255,8 +258,8 @@ func parseTime(s string) time.Time {
 func (c *Case) PolicyRequest() policy.Request {
 	q := policy.Request{
 		App: c.Request.App, Channel: c.Request.Channel, Version: c.Request.Version,
-		Digest: c.Request.Digest, Files: c.Request.Files, Key: c.Request.Key, Labels: c.Request.Labels,
-		BreakGlass: c.Request.BreakGlass, Time: c.at,
+		Digest: c.Request.Digest, Files: c.Request.Files, Key: c.Request.Key, Also: slices.Clone(c.Request.Also),
+		Labels: c.Request.Labels, BreakGlass: c.Request.BreakGlass, Time: c.at,
 		Requester: policy.Identity{
 			UID: uint32(c.Requester.UID), GID: uint32(c.Requester.UID), User: c.Requester.User,
 			Groups: slices.Clone(c.Requester.Groups), Unit: c.Requester.Unit,

@@ -26,6 +26,7 @@ cases:
       digest: aa
       files: 3
       key: k
+      also: [k2, k3]
       labels: {ticket: "42"}
       break_glass: on fire
     requester:
@@ -51,7 +52,7 @@ cases:
 	}
 	at := time.Date(2026, 3, 3, 11, 0, 0, 0, time.UTC)
 	want := policy.Request{
-		App: "com.acme.shop", Channel: "production", Version: "1.5.0", Digest: "aa", Files: 3, Key: "k",
+		App: "com.acme.shop", Channel: "production", Version: "1.5.0", Digest: "aa", Files: 3, Key: "k", Also: []string{"k2", "k3"},
 		Labels: map[string]string{"ticket": "42"}, BreakGlass: "on fire", Time: at,
 		Requester: policy.Identity{
 			UID: 7, GID: 7, User: "ci", Groups: []string{"runners"}, Unit: "runner.service",
@@ -76,8 +77,8 @@ cases:
 	if diff := cmp.Diff(want, cases[1].PolicyRequest()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if cases[1].File != "cases.yaml" || cases[1].Line != 28 {
-		t.Errorf("found the case at %s:%d, want it where its name is, at cases.yaml:28", cases[1].File, cases[1].Line)
+	if cases[1].File != "cases.yaml" || cases[1].Line != 29 {
+		t.Errorf("found the case at %s:%d, want it where its name is, at cases.yaml:29", cases[1].File, cases[1].Line)
 	}
 }
 

@@ -57,6 +57,8 @@ func manual(name string) string {
 		return "Its version."
 	case "CaseRequest":
 		return "CaseRequest is what is to be signed."
+	case "CaseRequest.Also":
+		return "The names of further keys that sign the same. The policy is asked for each."
 	case "CaseRequest.App":
 		return "The id of the app."
 	case "CaseRequest.BreakGlass":

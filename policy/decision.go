@@ -7,12 +7,14 @@ import (
 
 // Request is what a decision is made about.
 type Request struct {
-	App       string
-	Channel   string
-	Version   string
-	Digest    string // SHA-256 of the plain bundle, hex
-	Files     int    // of a delta update
-	Key       string // name of the key
+	App     string
+	Channel string
+	Version string
+	Digest  string // SHA-256 of the plain bundle, hex
+	Files   int    // of a delta update
+	Key     string // name of the key
+	// Also are the names of further keys that sign the same.
+	Also      []string
 	Labels    map[string]string
 	Requester Identity
 	// BreakGlass is the reason why the request cannot wait for the ordinary

@@ -18,10 +18,12 @@ type Verdict struct {
 }
 
 // Explain returns the decision of [Policy.Decide] and how each rule judged, also
-// those after the one that decides. A requester without a user name is denied
+// those after the one that decides. If the request has several keys, it is explained
+// for the one that it is denied for, or else for the first. A requester without a user name is denied
 // before there are any verdicts.
 func (p *Policy) Explain(q Request) (Decision, []Verdict) {
-	d, decided, err := p.decide(&q)
+	d, one, decided, err := p.decideAll(&q)
+	q = *one
 	if q.Requester.User == "" {
 		return d, nil
 	}

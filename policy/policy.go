@@ -42,7 +42,8 @@ type rule struct {
 // matter. It stands in every statement and every log entry about a decision.
 func (p *Policy) Hash() string { return p.hash }
 
-// Decide returns the decision of the first rule that matches.
+// Decide returns the decision of the first rule that matches. A request with
+// several keys is judged once for each: see keys.go.
 //
 // A requester without a user name is denied before any rule is asked: rules speak
 // of names, and a rule that denies somebody must not be escaped by having none.
@@ -50,11 +51,11 @@ func (p *Policy) Hash() string { return p.hash }
 // A condition that cannot be evaluated denies the request, whatever the rule and
 // those after it would do: it is not known whether the rule would have denied it.
 func (p *Policy) Decide(q Request) Decision {
-	d, _, _ := p.decide(&q)
+	d, _, _, _ := p.decideAll(&q)
 	return d
 }
 
-// decide returns also the rule that decided, or nil, and why its condition could
+// decide judges a request as one of its first key alone. It returns also the rule that decided, or nil, and why its condition could
 // not be evaluated, or nil.
 func (p *Policy) decide(q *Request) (Decision, *rule, error) {
 	if q.Requester.User == "" {

@@ -26,14 +26,18 @@ func (s *Signer) claim(tx Tx, p *policy.Policy, r *Request, now time.Time) error
 	if err := s.revive(tx, p, r, now); err != nil || !enough() {
 		return err
 	}
-	switch key := s.keeper(r); {
-	case key == nil:
-		r.State, r.Reason = Denied, fmt.Sprintf("its key %s (%s) no longer signs for %s", r.Key, r.KeyFingerprint, r.Submission.AppID)
+	keys, gone := s.keepers(r)
+	if gone != nil {
+		r.State, r.Reason = Denied, r.lost(gone)
 		return s.enter(tx, r, audit.LeafDenied, now)
-	case key.blocked() != nil:
-		return s.note(tx, r, now, "all have agreed, and it waits for its key: "+key.blocked().Error())
-	case !key.room():
-		return s.note(tx, r, now, "all have agreed, and it waits for its turn: its key is busy")
+	}
+	for _, key := range keys {
+		if err := key.blocked(); err != nil {
+			return s.note(tx, r, now, "all have agreed, and it waits for its key: "+err.Error())
+		}
+		if !key.room() {
+			return s.note(tx, r, now, "all have agreed, and it waits for its turn: its key is busy")
+		}
 	}
 	v, err := judge(tx, p, r, now)
 	switch {
@@ -96,11 +100,8 @@ func (s *Signer) launch(r *Request) {
 	if s.begin() != nil {
 		return // the next start signs it
 	}
-	var p *place // none without a key
-	if key := s.keeper(r); key != nil {
-		p = key.rejoin(r.Requester.UID, r.FileCount+2)
-	}
-	go s.resumeOne(r.ID, p)
+	keys, _ := s.keepers(r)
+	go s.resumeOne(r.ID, rejoin(keys, r))
 }
 
 // shout calls out an emergency that is about to be signed.

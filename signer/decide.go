@@ -92,8 +92,12 @@ func (v verdict) deny(forNow, format string, args ...any) verdict {
 // question is what the policy is asked about a request.
 func (r *Request) question(now time.Time, last policy.Release) policy.Request {
 	s := &r.Submission
+	var also []string
+	for _, k := range r.Also {
+		also = append(also, k.Key)
+	}
 	return policy.Request{
-		App: s.AppID, Channel: s.Channel, Version: s.Version, Digest: s.Digest.String(), Files: r.FileCount, Key: r.Key,
+		App: s.AppID, Channel: s.Channel, Version: s.Version, Digest: s.Digest.String(), Files: r.FileCount, Key: r.Key, Also: also,
 		Labels: s.Labels, Requester: r.Requester, BreakGlass: s.BreakGlass, Time: now, Last: last,
 	}
 }

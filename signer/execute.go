@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/bundlesign/bundlesign/audit"
-	"github.com/bundlesign/bundlesign/capgo"
 )
 
 const (
@@ -29,59 +28,69 @@ var (
 	errStalled   = errors.New("no progress")
 )
 
+// errLate is what becomes of a key that did its part after the work was given up.
+var errLate = errors.New("it answered too late")
+
 // execute signs an authorized request and makes the result durable. It tries
-// until it succeeds, the request fails for good or is cancelled, there was no
-// progress for SigningTimeout (in which it was its turn), or the daemon stops; in
+// until it succeeds, the request fails for good or is cancelled, one of its keys made
+// no progress for SigningTimeout (in which it was its turn), or the daemon stops; in
 // the last case the request stays authorized.
-func (s *Signer) execute(r *Request, p *place) {
+func (s *Signer) execute(r *Request, places places) {
 	defer s.signing.Done()
-	defer p.leave()
+	defer places.leave()
 	ctx, end := context.WithCancelCause(s.life)
 	defer end(nil)
 	s.shout(r)
-	payloads, err := payloadsOf(&r.Submission)
+	tasks, err := newTasks(&r.Submission, places)
 	if err != nil {
-		s.finish(r, p.key, Failed, err.Error())
+		s.finish(r, places, Failed, err.Error())
 		return
 	}
 	// The freeze is looked for again in the transaction that lets the result go;
-	// this spares the key.
+	// this spares the keys.
 	if freezes, err := s.store.Freezes(ctx); err == nil {
 		if f := frozen(freezes, r); f != nil {
-			s.finish(r, p.key, Failed, frozenReason(f))
+			s.finish(r, places, Failed, frozenReason(f))
 			return
 		}
 	}
-	w := newWork(payloads)
-	defer w.watch(s.config.SigningTimeout, func() { end(errStalled) })()
-	if !s.watch.take(r.ID, w, func() { end(errCancelled) }) {
+	if !s.watch.take(r.ID, tasks, func() { end(errCancelled) }) {
 		return // cancelled before it began
 	}
-	err = s.sign(ctx, r, p.key, w)
-	switch cause := context.Cause(ctx); {
-	case err == nil:
-		done := *r
-		done.Result = w.result()
-		s.finish(&done, p.key, Signed, "")
-	case errors.Is(err, errWrongSignature):
-		reason := fmt.Sprintf("it made a wrong signature for request %s: %v", r.ID, err)
-		p.key.condemn(reason)
-		s.finish(r, p.key, Failed, fmt.Sprintf("key %q is quarantined: %s", p.key.Name, reason))
+	done := s.do(ctx, end, r.ID, tasks)
+	cause := context.Cause(ctx)
+	var failed *failure
+	errors.As(cause, &failed)
+	switch wrong := tasks.wrong(); {
+	case done:
+		signed := *r
+		signed.Result = tasks.result()
+		s.finish(&signed, places, Signed, "")
+	case len(wrong) > 0:
+		var reasons []string
+		for _, t := range wrong {
+			reasons = append(reasons, fmt.Sprintf("key %q is quarantined: %s", t.key.Name, t.wrongFor(r.ID)))
+		}
+		s.finish(r, places, Failed, strings.Join(reasons, "; "))
 	case errors.Is(cause, errCancelled):
 		s.log.Info("signing was broken off", zap.String("id", r.ID), zap.Error(cause))
-	case s.life.Err() != nil, errors.Is(err, errStopping):
+	case s.life.Err() != nil, errors.Is(cause, errStopping), failed == nil:
 		s.log.Warn("request is left for the next start", zap.String("id", r.ID))
 	case errors.Is(cause, errStalled):
-		s.finish(r, p.key, Failed, fmt.Sprintf("key %q could not be used for %s: %v", p.key.Name, s.config.SigningTimeout, err))
+		why := failed.task.err
+		if why == nil {
+			why = errLate
+		}
+		s.finish(r, places, Failed, fmt.Sprintf("key %q could not be used for %s: %v", failed.task.key.Name, s.config.SigningTimeout, why))
 	default:
-		s.finish(r, p.key, Failed, err.Error())
+		s.finish(r, places, Failed, failed.Error())
 	}
 }
 
 // sign uses the key, again while it cannot be used, and verifies what it made.
 // Nothing but a quarantine and an operator's word is final: a PIN can be
 // corrected, a token come back. The error is that of the newest attempt.
-func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey, w *work) error {
+func (s *Signer) sign(ctx context.Context, id string, key *managedKey, w *work) error {
 	last := errors.New("it was busy all the time")
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		changed := key.change()
@@ -101,7 +110,7 @@ func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey, w *work)
 		if errors.Is(err, errWrongSignature) || ctx.Err() != nil {
 			return last
 		}
-		s.log.Warn("signing is tried again", zap.String("id", r.ID), zap.String("key", key.Name), zap.Error(err))
+		s.log.Warn("signing is tried again", zap.String("id", id), zap.String("key", key.Name), zap.Error(err))
 		pause := wait/2 + rand.N(wait)
 		switch ready := key.ready(); {
 		case ready != nil && ready != replica:
@@ -120,37 +129,6 @@ func (s *Signer) sign(ctx context.Context, r *Request, key *managedKey, w *work)
 	}
 }
 
-// result is what the key made, when all is signed.
-func (w *work) result() *Result {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return &Result{
-		Checksum:   w.sigs[0],
-		SessionKey: capgo.WrappedKey{IV: capgo.NewIV(), Wrapped: w.sigs[1]},
-		Files:      w.sigs[2:],
-		Custody:    *w.custody,
-	}
-}
-
-// payloadsOf lists what the key signs for a submission: the checksum, a session
-// key, and each file.
-func payloadsOf(sub *Submission) ([]capgo.Payload, error) {
-	checksum, err := capgo.ChecksumPayload(sub.Digest, sub.Format)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]capgo.Payload, 0, 2+len(sub.Files))
-	out = append(out, checksum, capgo.SessionKeyPayload())
-	for _, f := range sub.Files {
-		p, err := capgo.ChecksumPayload(f.Digest, sub.Format)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
 // errBlocked is a result of a key that was taken out of use meanwhile.
 var errBlocked = errors.New("its key was taken out of use before the result was recorded")
 
@@ -159,12 +137,12 @@ var errBlocked = errors.New("its key was taken out of use before the result was 
 // state cannot be written the result is kept and tried again; if the daemon stops
 // first, the request stays authorized. A request that was cancelled meanwhile
 // stays cancelled.
-func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
+func (s *Signer) finish(r *Request, places places, to State, reason string) {
 	done := *r
 	done.State, done.Reason = to, shorten(reason, maxReason)
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := s.update(context.Background(), func(tx Tx) error {
-			if done.State == Signed && key.blocked() != nil {
+			if done.State == Signed && places.blocked() != nil {
 				return errBlocked
 			}
 			if done.State == Signed {
@@ -176,7 +154,7 @@ func (s *Signer) finish(r *Request, key *managedKey, to State, reason string) {
 		})
 		switch {
 		case err == nil:
-			s.log.Info("request", zap.String("id", done.ID), zap.String("state", string(done.State)), zap.String("key", done.Key),
+			s.log.Info("request", zap.String("id", done.ID), zap.String("state", string(done.State)), zap.String("key", done.keyNames()),
 				zap.Int64("log_index", done.LeafIndex), zap.String("reason", done.Reason))
 			s.observe(&done)
 			s.watch.land(&done)

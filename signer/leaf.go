@@ -26,6 +26,9 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 		Digest: s.Digest.String(), Format: string(s.Format), Files: r.files(),
 		Key: r.Key, KeyFingerprint: r.KeyFingerprint, BreakGlass: s.BreakGlass,
 	}
+	for i, k := range r.Also {
+		leaf.Also = append(leaf.Also, audit.AlsoKey{Key: k.Key, KeyFingerprint: k.KeyFingerprint, Format: string(s.Also[i].Format)})
+	}
 	if len(s.Labels) > 0 {
 		var labels bytes.Buffer
 		enc := json.NewEncoder(&labels) // sorts the names
@@ -52,15 +55,24 @@ func requestLeaf(r *Request, typ audit.LeafType, now time.Time) (*audit.Leaf, er
 		leaf.Approval, leaf.Reason = r.Rejection, r.Reason
 	case audit.LeafSigned:
 		leaf.Custody = r.Result.Custody
-		leaf.ChecksumSHA256 = hashSignatures(r.Result.Checksum)
-		leaf.SessionKeySHA256 = hashSignatures(r.Result.SessionKey.Wrapped)
-		if len(r.Result.Files) > 0 {
-			leaf.FilesSHA256 = hashSignatures(r.Result.Files...)
+		leaf.ChecksumSHA256, leaf.SessionKeySHA256, leaf.FilesSHA256 = r.Result.hashes()
+		for i := range leaf.Also {
+			also := &leaf.Also[i]
+			also.Custody = r.Result.Also[i].Custody
+			also.ChecksumSHA256, also.SessionKeySHA256, also.FilesSHA256 = r.Result.Also[i].hashes()
 		}
 	default:
 		leaf.Reason = r.Reason
 	}
 	return leaf, nil
+}
+
+// hashes stand for what a key made in the log.
+func (k *KeyResult) hashes() (checksum, sessionKey, files string) {
+	if len(k.Files) > 0 {
+		files = hashSignatures(k.Files...)
+	}
+	return hashSignatures(k.Checksum), hashSignatures(k.SessionKey.Wrapped), files
 }
 
 // unsigned leaves the signatures out: each is in the entry about its approval, and

@@ -26,7 +26,7 @@ const (
 // against a model, and after every step holds the log and the records to
 // invariants 1, 4 and 5: nothing is signed but what was authorized, by exactly
 // the statement that enough people signed, under the policy in force, with no
-// freeze, in time, once.
+// freeze, in time, once; and with several keys, with all of those.
 func TestLife(t *testing.T) {
 	o := newOffice(t)
 	policies := lifePolicies(t, o)
@@ -37,6 +37,7 @@ func TestLife(t *testing.T) {
 		var failed error
 		bubble(t, func(t *testing.T, r *rig) {
 			r.quiet, r.config.Policy = true, policies[0]
+			r.withNewKey()
 			r.start()
 			l = newLife(r, o, policies)
 			for i, n := range todo {
@@ -86,8 +87,8 @@ type life struct {
 	// What the log has told so far.
 	next    int64
 	log     map[string]*lifeOf
-	inForce string // policy hash
-	freezes map[string]bool
+	inForce string            // policy hash
+	freezes map[string]string // the fingerprint of the key that is frozen, or "": all
 	used    map[string]string // SSHSIG -> request that it was spent for
 	signed  int
 }
@@ -97,6 +98,7 @@ type lifeOf struct {
 	state     audit.LeafType
 	statement string
 	digest    string
+	keys      []string          // names of the further keys, and their fingerprints
 	approvals map[string]string // of this statement: person -> SSHSIG
 }
 
@@ -106,7 +108,7 @@ type said struct {
 
 func newLife(r *rig, o *office, policies []*policy.Policy) *life {
 	return &life{
-		r: r, o: o, policies: policies, log: map[string]*lifeOf{}, freezes: map[string]bool{}, used: map[string]string{},
+		r: r, o: o, policies: policies, log: map[string]*lifeOf{}, freezes: map[string]string{}, used: map[string]string{},
 	}
 }
 
@@ -125,6 +127,9 @@ func (l *life) step(n int) (name string) {
 		sub.Channel = []string{"production", "production", "production", "staging", "closed"}[pick(5)]
 		if pick(12) == 0 {
 			sub.BreakGlass = "an emergency"
+		}
+		if pick(3) == 0 {
+			sub.Also = rotating().Also
 		}
 		who := []policy.Identity{ci, ci, daveUser, {UID: 7}}[pick(4)]
 		req, err := l.r.core.Submit(ctx, sub, who, "")
@@ -147,10 +152,13 @@ func (l *life) step(n int) (name string) {
 		return fmt.Sprintf("policy %d: %v", l.current, l.r.core.SetPolicy(ctx, l.policies[l.current]))
 	case kind < 86:
 		f := signer.Freeze{Reason: "why"}
-		if pick(2) == 0 {
+		switch pick(3) {
+		case 0:
 			f.All = true
-		} else {
+		case 1:
 			f.AppID = "com.acme.shop"
+		case 2:
+			f.Key = "acme-new"
 		}
 		_, err := l.r.core.Freeze(ctx, f, daveUser, false)
 		return fmt.Sprintf("freeze: %v", err)
@@ -280,7 +288,7 @@ func (l *life) follow(leaf *audit.Leaf) error {
 		l.inForce = leaf.Policy
 		return nil
 	case audit.LeafFreeze:
-		l.freezes[leaf.Freeze] = true
+		l.freezes[leaf.Freeze] = leaf.KeyFingerprint
 		return nil
 	case audit.LeafThaw:
 		if leaf.Lifted {
@@ -290,7 +298,7 @@ func (l *life) follow(leaf *audit.Leaf) error {
 	}
 	of := l.log[leaf.Request]
 	if of == nil {
-		of = &lifeOf{digest: leaf.Digest}
+		of = &lifeOf{digest: leaf.Digest, keys: furtherKeys(leaf)}
 		l.log[leaf.Request] = of
 	}
 	before := of.state
@@ -307,6 +315,9 @@ func (l *life) follow(leaf *audit.Leaf) error {
 	if leaf.Digest != of.digest {
 		return errors.New("the digest is another")
 	}
+	if !slices.Equal(furtherKeys(leaf), of.keys) {
+		return fmt.Errorf("its further keys are %q, and were %q", furtherKeys(leaf), of.keys)
+	}
 	of.state = leaf.Type
 	if leaf.Decision != nil && leaf.Decision.PolicyHash != l.inForce {
 		return fmt.Errorf("decided by policy %s, in force is %s", leaf.Decision.PolicyHash, l.inForce)
@@ -320,14 +331,30 @@ func (l *life) follow(leaf *audit.Leaf) error {
 		return l.followAuthorized(leaf, of)
 	case audit.LeafSigned:
 		l.signed++
+		for _, k := range leaf.Also {
+			if k.ChecksumSHA256 == "" || k.SessionKeySHA256 == "" {
+				return fmt.Errorf("signed, but not with key %s", k.Key)
+			}
+		}
 	}
 	return nil
 }
 
+// furtherKeys are what an entry says of which keys a request has beside the first.
+func furtherKeys(leaf *audit.Leaf) (out []string) {
+	for _, k := range leaf.Also {
+		out = append(out, fmt.Sprintf("%s, %s, checksum format %s", k.Key, k.KeyFingerprint, k.Format))
+	}
+	return out
+}
+
 // followAuthorized is invariant 5, from nothing but the log and the people's keys.
 func (l *life) followAuthorized(leaf *audit.Leaf, of *lifeOf) error {
-	if len(l.freezes) > 0 && !leaf.Decision.BreakGlass {
-		return fmt.Errorf("authorized under %d freezes", len(l.freezes))
+	for id, key := range l.freezes {
+		stops := key == "" || key == leaf.KeyFingerprint || slices.ContainsFunc(leaf.Also, func(k audit.AlsoKey) bool { return k.KeyFingerprint == key })
+		if stops && !leaf.Decision.BreakGlass {
+			return fmt.Errorf("authorized under freeze %s", id)
+		}
 	}
 	if leaf.Decision.Effect == policy.Allow {
 		if leaf.Channel != "staging" {
@@ -348,6 +375,15 @@ func (l *life) followAuthorized(leaf *audit.Leaf, of *lifeOf) error {
 		if !strings.Contains(of.statement, line+"\n") {
 			return fmt.Errorf("the statement has no line %q:\n%s", line, of.statement)
 		}
+	}
+	var said []string
+	for line := range strings.Lines(of.statement) {
+		if key, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "also key: "); ok {
+			said = append(said, key)
+		}
+	}
+	if !slices.Equal(said, of.keys) {
+		return fmt.Errorf("people agreed to the further keys %q, and it is authorized for %q", said, of.keys)
 	}
 	for line := range strings.Lines(of.statement) {
 		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "expires: "); ok {

@@ -14,6 +14,7 @@ type place struct {
 	key      *managedKey
 	uid      uint32
 	payloads int
+	left     bool
 }
 
 // reserve takes a place in the key's queue, before anything is made durable. One
@@ -53,13 +54,17 @@ func (k *managedKey) enter(uid uint32, payloads int) *place {
 	k.waiting++
 	k.waitingOf[uid]++
 	k.owed += payloads
-	return &place{k, uid, payloads}
+	return &place{key: k, uid: uid, payloads: payloads}
 }
 
-// leave gives the place back.
+// leave gives the place back, if that was not done before.
 func (p *place) leave() {
 	p.key.mu.Lock()
 	defer p.key.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
 	p.key.waiting--
 	p.key.owed -= p.payloads
 	if p.key.waitingOf[p.uid]--; p.key.waitingOf[p.uid] == 0 {

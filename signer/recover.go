@@ -2,7 +2,6 @@ package signer
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"go.uber.org/zap"
@@ -36,57 +35,39 @@ func (s *Signer) each(ctx context.Context, state State, fn func(*Request)) error
 
 // resume finishes what was authorized before the last stop. The decision stands:
 // it was spent when it was recorded, and the log says so. What could have changed
-// is checked: the key must still be the one that was decided about, and the app's.
+// is checked: the keys must still be those that were decided about, and the app's.
 func (s *Signer) resume(requests []*Request) {
 	for _, r := range requests {
 		if s.begin() != nil {
 			return
 		}
 		s.watch.open(r.ID)
-		var p *place // none without a key
-		if key := s.keeper(r); key != nil {
-			p = key.rejoin(r.Requester.UID, r.FileCount+2)
-		}
-		go s.resumeOne(r.ID, p)
+		keys, _ := s.keepers(r)
+		go s.resumeOne(r.ID, rejoin(keys, r))
 	}
 }
 
-// keeper returns the key that an earlier request was authorized for, or nil if it
-// does not sign for the request's app any more. It may have another name by now.
-func (s *Signer) keeper(r *Request) *managedKey {
-	keeps := func(k *managedKey) bool {
-		return k.Pin.Fingerprint() == r.KeyFingerprint && slices.Contains(k.Apps, r.Submission.AppID)
-	}
-	if k := s.keys.byName[r.Key]; k != nil && keeps(k) {
-		return k // also if it is disabled: no other name gets around that
-	}
-	for _, k := range s.keys.sorted() {
-		if keeps(k) {
-			return k
-		}
-	}
-	return nil
-}
-
-// resumeOne reads the whole request and executes it, or without a place lets it
-// fail. One that was cancelled since the daemon started stays so: its key is not
+// resumeOne reads the whole request and executes it, or without its places, because a
+// key is gone, lets it fail. One that was cancelled since the daemon started stays so: its key is not
 // used.
-func (s *Signer) resumeOne(id string, p *place) {
+func (s *Signer) resumeOne(id string, places places) {
 	whole, err := s.store.Request(s.life, id)
 	switch {
 	case err != nil:
 		s.log.Error("request cannot be taken up again; the next start tries", zap.String("id", id), zap.Error(err))
 	case whole.State != Authorized:
 		s.watch.land(whole)
-	case p == nil:
-		s.finish(whole, nil, Failed, fmt.Sprintf("its key %s (%s) no longer signs for %s", whole.Key, whole.KeyFingerprint, whole.Submission.AppID))
+	case len(places) == 0:
+		reason := "it has no key"
+		if _, gone := s.keepers(whole); gone != nil {
+			reason = whole.lost(gone)
+		}
+		s.finish(whole, nil, Failed, reason)
 	default:
 		s.log.Info("request is taken up again", zap.String("id", id))
-		s.execute(whole, p)
+		s.execute(whole, places)
 		return
 	}
-	if p != nil {
-		p.leave()
-	}
+	places.leave()
 	s.signing.Done()
 }

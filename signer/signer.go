@@ -23,6 +23,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/bundlesign/bundlesign/audit"
@@ -68,8 +69,20 @@ type Submission struct {
 	// Key names the key to sign with, or is "" for the one that signs for the
 	// app's requests that name none.
 	Key string `json:",omitempty"`
+	// Also are further keys that sign the same, at most [MaxAlso].
+	Also []AlsoKey `json:",omitempty"`
 	// BreakGlass is the reason of a request that is an emergency, or "".
 	BreakGlass string `json:",omitempty"`
+}
+
+// MaxAlso is how many keys may sign a submission beside the first.
+const MaxAlso = 3
+
+// AlsoKey asks for one more result of a submission, by another key of the app: its
+// native versions carry different keys.
+type AlsoKey struct {
+	Key    string               // its name
+	Format capgo.ChecksumFormat // "": that of the submission
 }
 
 // Request is the durable record of a submission and all that became of it.
@@ -97,11 +110,14 @@ type Request struct {
 	Key            string // name of the key; "" if denied before one was found
 	KeyID          string
 	KeyFingerprint string
-	SubmittedAt    time.Time
-	UpdatedAt      time.Time
-	Reason         string  // why it is in a final state other than signed
-	Result         *Result // if signed
-	LeafIndex      int64   // index of the log entry of the newest move
+	// Also are the keys of Submission.Also, in its order. What holds for Key holds
+	// for each of them.
+	Also        []KeyRef `json:",omitempty"`
+	SubmittedAt time.Time
+	UpdatedAt   time.Time
+	Reason      string  // why it is in a final state other than signed
+	Result      *Result // if signed
+	LeafIndex   int64   // index of the log entry of the newest move
 
 	// Of a request that needs, or needed, approvals.
 	Statement string            // what people sign, byte for byte
@@ -110,6 +126,27 @@ type Request struct {
 	Approvals []policy.Approval // of this statement
 	Rejection *policy.Approval
 	Note      string // what happened to it meanwhile, for people
+}
+
+// KeyRef is a key that a request was decided about.
+type KeyRef struct {
+	Key            string // its name then
+	KeyID          string // "", like KeyFingerprint, if it was denied before the key was found
+	KeyFingerprint string
+}
+
+// keys returns all keys of the request, the first one first.
+func (r *Request) keys() []KeyRef {
+	return append([]KeyRef{{r.Key, r.KeyID, r.KeyFingerprint}}, r.Also...)
+}
+
+// keyNames are the names of all its keys, for people.
+func (r *Request) keyNames() string {
+	names := r.Key
+	for _, k := range r.Also {
+		names += ", " + k.Key
+	}
+	return names
 }
 
 // Freeze stops signing: of one app, with one key, or of all.
@@ -133,11 +170,17 @@ type Freeze struct {
 // emergency.
 func (f *Freeze) Stops(r *Request) bool {
 	return !f.Lifted && (f.All || f.AppID != "" && f.AppID == r.Submission.AppID ||
-		f.KeyFingerprint != "" && f.KeyFingerprint == r.KeyFingerprint)
+		f.KeyFingerprint != "" && slices.ContainsFunc(r.keys(), func(k KeyRef) bool { return k.KeyFingerprint == f.KeyFingerprint }))
 }
 
-// Result is what the key made of a request.
+// Result is what the keys made of a request.
 type Result struct {
+	KeyResult             // of the first key
+	Also      []KeyResult `json:",omitempty"` // in the order of Submission.Also
+}
+
+// KeyResult is what one key made of a request. Each has a session key of its own.
+type KeyResult struct {
 	Checksum   capgo.Signature
 	SessionKey capgo.WrappedKey
 	Files      []capgo.Signature // in the order of Submission.Files

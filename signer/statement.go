@@ -16,7 +16,10 @@ import (
 // new version.
 const (
 	approvalTitle = "bundlesign approval v1"
-	thawTitle     = "bundlesign thaw v1"
+	// severalTitle is of a request with several keys: who knows the first form only
+	// does not sign it unseen.
+	severalTitle = "bundlesign approval v2"
+	thawTitle    = "bundlesign thaw v1"
 )
 
 const (
@@ -34,7 +37,11 @@ func statement(r *Request) string {
 	s := &r.Submission
 	var b strings.Builder
 	line := func(name, format string, args ...any) { fmt.Fprintf(&b, name+": "+format+"\n", args...) }
-	b.WriteString(approvalTitle + "\n")
+	if len(r.Also) == 0 {
+		b.WriteString(approvalTitle + "\n")
+	} else {
+		b.WriteString(severalTitle + "\n")
+	}
 	if s.BreakGlass != "" {
 		line("EMERGENCY", "%s", s.BreakGlass)
 	}
@@ -48,6 +55,9 @@ func statement(r *Request) string {
 		line("files", "%d, sha256:%s", r.FileCount, r.FilesSHA256)
 	}
 	line("key", "%s, %s", r.Key, r.KeyFingerprint)
+	for i, k := range r.Also {
+		line("also key", "%s, %s, checksum format %s", k.Key, k.KeyFingerprint, s.Also[i].Format)
+	}
 	line("requester", "%s", r.Requester)
 	if r.Requester.Unit != "" {
 		line("unit", "%q", r.Requester.Unit)

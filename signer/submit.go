@@ -28,6 +28,7 @@ import (
 //
 // A denied request is an [*Error] of [KindDenied] with the record.
 func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity, idempotencyKey string) (*Request, error) {
+	sub = sub.complete()
 	if err := sub.Validate(s.config.MaxFiles); err != nil {
 		return nil, err
 	}
@@ -40,15 +41,16 @@ func (s *Signer) Submit(ctx context.Context, sub Submission, who policy.Identity
 	if !s.running.Load() {
 		return nil, notRunning()
 	}
-	if len(sub.Labels) == 0 {
-		sub.Labels = nil // absent and empty are the same submission
-	}
 	fingerprint, err := fingerprint(who, &sub)
 	if err != nil {
 		return nil, err
 	}
+	keys, err := s.keys.findAll(&sub)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		r, fresh, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, s.keys.find(sub.AppID, sub.Key)})
+		r, fresh, err := s.attempt(ctx, &asked{sub, who, fingerprint, idempotencyKey, keys})
 		if errors.Is(err, errNotAdmitted) {
 			continue // the policy was changed in between: look again
 		}
@@ -73,7 +75,7 @@ type asked struct {
 	who            policy.Identity
 	fingerprint    string
 	idempotencyKey string
-	key            *managedKey // nil if no key signs for the app
+	keys           []*managedKey // the first, and those of sub.Also; nil where none signs for the app
 }
 
 // errNotAdmitted is a request that was allowed in the transaction but not before.
@@ -93,48 +95,48 @@ func (s *Signer) attempt(ctx context.Context, q *asked) (r *Request, fresh bool,
 			return r, fresh, err
 		}
 	}
-	place, err := s.admit(ctx, q)
+	places, err := s.admit(ctx, q)
 	if err != nil {
 		if r := s.earlier(ctx, q); r != nil {
 			return r, false, nil
 		}
 		return nil, false, err
 	}
-	r, fresh, err = s.record(ctx, q, place)
+	r, fresh, err = s.record(ctx, q, places)
 	if err == nil && fresh && r.State == Authorized {
-		go s.execute(r, place)
+		go s.execute(r, places)
 		return r, true, nil
 	}
-	place.leave()
+	places.leave()
 	s.signing.Done()
 	return r, fresh, err
 }
 
-// admit makes sure that an allowed request can be worked on: its app has a key,
-// the key may be used, its queue has room, the daemon is not stopping. The
-// caller gives back the place, and s.signing.
-func (s *Signer) admit(ctx context.Context, q *asked) (*place, error) {
-	if q.key == nil {
-		return nil, q.noKey()
+// admit makes sure that an allowed request can be worked on: its app has its keys,
+// each may be used and has room in its queue, the daemon is not stopping. The
+// caller gives back the places, and s.signing.
+func (s *Signer) admit(ctx context.Context, q *asked) (places, error) {
+	if err := q.noKey(); err != nil {
+		return nil, err
 	}
-	if err := q.key.usable(ctx); err != nil {
+	if err := usable(ctx, q.keys); err != nil {
 		return nil, err
 	}
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
-	place, err := q.key.reserve(q.who.UID, len(q.sub.Files)+2)
+	places, err := reserve(q.keys, q.who.UID, len(q.sub.Files)+2)
 	if err != nil {
 		s.signing.Done()
 		return nil, err
 	}
-	return place, nil
+	return places, nil
 }
 
 // record decides and writes down, in one transaction, unless there is a record
 // that answers the request already. fresh tells whether the record is new. A
-// place is needed for a request that is allowed at once.
-func (s *Signer) record(ctx context.Context, q *asked, place *place) (out *Request, fresh bool, err error) {
+// request that is allowed at once needs its places.
+func (s *Signer) record(ctx context.Context, q *asked, places places) (out *Request, fresh bool, err error) {
 	s.deciding.RLock()
 	defer s.deciding.RUnlock()
 	err = s.update(ctx, func(tx Tx) error {
@@ -151,9 +153,9 @@ func (s *Signer) record(ctx context.Context, q *asked, place *place) (out *Reque
 			return err
 		}
 		switch effect := r.Decision.Effect; {
-		case effect != policy.Deny && q.key == nil:
+		case effect != policy.Deny && q.noKey() != nil:
 			return q.noKey()
-		case effect == policy.Allow && place == nil:
+		case effect == policy.Allow && places == nil:
 			return errNotAdmitted
 		case effect == policy.Deny && !s.denials.take(q.who.UID, s.clock.Now()):
 			return &Error{Kind: KindTooMany, Retry: 10 * time.Second, Detail: "denied, like too many of your requests lately; this one is not recorded: " + r.Reason}
@@ -261,9 +263,7 @@ func (q *asked) record(decide func(policy.Request) policy.Decision, now time.Tim
 	if files := summarize(q.sub.Files); files != nil {
 		r.FilesSHA256 = files.SHA256
 	}
-	if q.key != nil {
-		r.Key, r.KeyID, r.KeyFingerprint = q.key.Name, q.key.Pin.KeyID(), q.key.Pin.Fingerprint()
-	}
+	q.setKeys(r)
 	r.Decision = decide(r.question(now, policy.Release{}))
 	r.Reason = r.Decision.Reason
 	return r, nil
@@ -322,9 +322,9 @@ func (q *asked) known(tx Tx, d policy.Decision, forNow bool, now time.Time) (*Re
 func (q *asked) stands(r *Request, d policy.Decision, forNow bool, now time.Time) bool {
 	switch r.State {
 	case Pending:
-		return q.key != nil && r.KeyFingerprint == q.key.Pin.Fingerprint() && now.Before(r.ExpiresAt)
+		return q.sameKeys(r) && now.Before(r.ExpiresAt)
 	case Authorized, Signed:
-		return q.key != nil && r.KeyFingerprint == q.key.Pin.Fingerprint()
+		return q.sameKeys(r)
 	case Denied:
 		// The same denial; the history that a reason tells of may have grown.
 		return d.Effect == policy.Deny && r.Decision.PolicyHash == d.PolicyHash && r.Decision.Rule == d.Rule && (forNow || r.Decision.Reason == d.Reason)
@@ -348,13 +348,6 @@ func (s *Signer) earlier(ctx context.Context, q *asked) (out *Request) {
 		return nil
 	}
 	return out
-}
-
-func (q *asked) noKey() error {
-	if q.sub.Key != "" {
-		return &Error{Kind: KindNoKey, Detail: fmt.Sprintf("key %q does not sign for app %q, or there is no such key", q.sub.Key, q.sub.AppID)}
-	}
-	return &Error{Kind: KindNoKey, Detail: fmt.Sprintf("no key signs for app %q; add it to the apps of a key in the configuration", q.sub.AppID)}
 }
 
 // answer turns a record into what Submit returns.

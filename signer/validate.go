@@ -20,6 +20,7 @@ const (
 	maxLabelKey   = 64
 	maxLabelValue = 256
 	maxIdemKey    = 128
+	maxKeyName    = 63
 )
 
 // semver is the grammar of Semantic Versioning 2.0.0, from its own section
@@ -27,7 +28,7 @@ const (
 var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 
 // Validate checks the form of a submission, and that it has at most maxFiles
-// files. An error is an [*Error] of [KindInvalid] that names the field.
+// files, each counted once for each key. An error is an [*Error] of [KindInvalid] that names the field.
 func (s *Submission) Validate(maxFiles int) error {
 	if err := policy.CheckAppID(s.AppID); err != nil {
 		return invalid("/app_id", "%v", err)
@@ -51,6 +52,12 @@ func (s *Submission) Validate(maxFiles int) error {
 	if _, err := capgo.ParseChecksumFormat(string(s.Format)); err != nil {
 		return invalid("/checksum_format", "%v", err)
 	}
+	if len(s.Key) > maxKeyName {
+		return invalid("/key", "found %d bytes, want the name of a key, which has at most %d", len(s.Key), maxKeyName)
+	}
+	if err := checkAlso(s.Key, s.Also); err != nil {
+		return err
+	}
 	if err := checkLabels(s.Labels); err != nil {
 		return err
 	}
@@ -58,6 +65,9 @@ func (s *Submission) Validate(maxFiles int) error {
 		if err := checkReason(s.BreakGlass); err != nil {
 			return invalid("/break_glass", "%v", err)
 		}
+	}
+	if keys := 1 + len(s.Also); keys > 1 && len(s.Files)*keys > maxFiles {
+		return invalid("/files", "found %d files for %d keys, want at most %d signatures of files in one request", len(s.Files), keys, maxFiles)
 	}
 	return checkFiles(s.Files, maxFiles)
 }
@@ -81,6 +91,29 @@ func checkName(s string, limit int) error {
 		}
 		if !unicode.IsPrint(c) {
 			return fmt.Errorf("found %q, which has a character that cannot be printed", s)
+		}
+	}
+	return nil
+}
+
+// checkAlso checks the names and forms of further keys. Whether two names are of one
+// key is for the keyring to say.
+func checkAlso(first string, also []AlsoKey) error {
+	if len(also) > MaxAlso {
+		return invalid("/also", "found %d further keys, want at most %d", len(also), MaxAlso)
+	}
+	seen := map[string]string{first: "/key"} // "" is nobody's name
+	for i, k := range also {
+		field := fmt.Sprintf("/also/%d/key", i)
+		if err := checkName(k.Key, maxKeyName); err != nil {
+			return invalid(field, "%v, want the name of a key", err)
+		}
+		if where, dup := seen[k.Key]; dup {
+			return invalid(field, "found %q, which is %s already: want each key once", k.Key, where)
+		}
+		seen[k.Key] = field
+		if _, err := capgo.ParseChecksumFormat(string(k.Format)); err != nil {
+			return invalid(fmt.Sprintf("/also/%d/checksum_format", i), "%v", err)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ type watchers struct {
 type flight struct {
 	done   chan struct{} // closed when final
 	final  *Request      // valid after done
-	work   *work         // once it is signed
+	tasks  tasks         // once it is signed
 	waits  bool          // for approvals: nothing is owed yet
 	cancel func()        // breaks the work off
 }
@@ -49,14 +49,14 @@ func (w *watchers) authorized(id string) {
 
 // take notes who works on a request, and what breaks that off. It fails if the
 // request is final already.
-func (w *watchers) take(id string, work *work, cancel func()) bool {
+func (w *watchers) take(id string, tasks tasks, cancel func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.flights[id]
 	if f == nil {
 		return false
 	}
-	f.work, f.cancel = work, cancel
+	f.tasks, f.cancel = tasks, cancel
 	return true
 }
 
@@ -64,15 +64,12 @@ func (w *watchers) take(id string, work *work, cancel func()) bool {
 // are 0 if nobody works on it.
 func (w *watchers) progress(id string) (done, of int) {
 	w.mu.Lock()
-	var work *work
+	var tasks tasks
 	if f := w.flights[id]; f != nil {
-		work = f.work
+		tasks = f.tasks
 	}
 	w.mu.Unlock()
-	if work == nil {
-		return 0, 0
-	}
-	return work.progress()
+	return tasks.progress()
 }
 
 // drop forgets the flight of a request that was not accepted after all. Nobody

@@ -101,6 +101,18 @@ func (w *work) put(s span, sigs []capgo.Signature, custody *Custody) {
 	w.moved()
 }
 
+// result is what the key made, when all is signed.
+func (w *work) result() KeyResult {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return KeyResult{
+		Checksum:   w.sigs[0],
+		SessionKey: capgo.WrappedKey{IV: capgo.NewIV(), Wrapped: w.sigs[1]},
+		Files:      w.sigs[2:],
+		Custody:    *w.custody,
+	}
+}
+
 // waits reports whether nothing of it is being signed because it is the turn of
 // others.
 func (w *work) waits() bool {

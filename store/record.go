@@ -19,6 +19,10 @@ func encodeRecord(r *signer.Request) ([]byte, error) {
 	if c.Result != nil {
 		result := *c.Result
 		result.Files = nil
+		result.Also = slices.Clone(result.Also)
+		for i := range result.Also {
+			result.Also[i].Files = nil
+		}
 		c.Result = &result
 	}
 	b, err := json.Marshal(&c)
@@ -40,13 +44,26 @@ func encodeFiles(files []signer.File) ([]byte, error) {
 	return b, nil
 }
 
+// encodeSignatures puts the files' signatures of all keys behind each other, in the
+// order of the keys.
 func encodeSignatures(r *signer.Request) []byte {
 	if r.Result == nil || len(r.Result.Files) == 0 {
 		return nil
 	}
-	out := make([]byte, 0, len(r.Result.Files)*capgo.SignatureSize)
-	for i := range r.Result.Files {
-		out = append(out, r.Result.Files[i][:]...)
+	out := make([]byte, 0, (1+len(r.Result.Also))*len(r.Result.Files)*capgo.SignatureSize)
+	for _, k := range keyResults(r.Result) {
+		for i := range k.Files {
+			out = append(out, k.Files[i][:]...)
+		}
+	}
+	return out
+}
+
+// keyResults are what each key made, the first one first.
+func keyResults(r *signer.Result) []*signer.KeyResult {
+	out := []*signer.KeyResult{&r.KeyResult}
+	for i := range r.Also {
+		out = append(out, &r.Also[i])
 	}
 	return out
 }
@@ -61,11 +78,14 @@ func addFiles(r *signer.Request, files, signatures []byte) error {
 	if len(signatures) == 0 {
 		return nil
 	}
-	if r.Result == nil || len(signatures) != len(r.Submission.Files)*capgo.SignatureSize {
+	each := len(r.Submission.Files) * capgo.SignatureSize
+	if r.Result == nil || each == 0 || len(signatures) != (1+len(r.Result.Also))*each {
 		return fmt.Errorf("%w: request %s has %d bytes of signatures for %d files", signer.ErrStoreBroken, r.ID, len(signatures), len(r.Submission.Files))
 	}
-	for s := range slices.Chunk(signatures, capgo.SignatureSize) {
-		r.Result.Files = append(r.Result.Files, capgo.Signature(s))
+	for i, k := range keyResults(r.Result) {
+		for s := range slices.Chunk(signatures[i*each:(i+1)*each], capgo.SignatureSize) {
+			k.Files = append(k.Files, capgo.Signature(s))
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -46,6 +47,38 @@ func TestMigration(t *testing.T) {
 	want := request("r1")
 	if err := s.readDB.QueryRow("SELECT uid, channel FROM requests WHERE id = 'r1'").Scan(&uid, &channel); err != nil || uid != want.Requester.UID || channel != want.Submission.Channel {
 		t.Errorf("columns of the newer release: uid %d, channel %q, %v; want %d and %q", uid, channel, err, want.Requester.UID, want.Submission.Channel)
+	}
+}
+
+// A release that knows one key for a request would sign one with several, halfway.
+func TestReleaseWithOneKeyForARequestDoesNotOpenTheDatabase(t *testing.T) {
+	const knew = 3 // the schema versions that it knew
+	dir, keys := stateDir(t), newLogKeys(t)
+	version := func(s *Store) (found int) {
+		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&found); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	s := openStore(t, keys.options(dir))
+	if found := version(s); found <= knew {
+		t.Errorf("a new database has version %d, want one above %d", found, knew)
+	}
+	if err := s.Update(t.Context(), insert(request("r1"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version=%d", knew)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, keys.options(dir))
+	if found := version(s); found <= knew {
+		t.Errorf("its database has version %d after it was opened, want one above %d", found, knew)
+	}
+	if _, err := s.Request(t.Context(), "r1"); err != nil {
+		t.Errorf("its request: %v", err)
 	}
 }
 

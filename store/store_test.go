@@ -90,7 +90,7 @@ func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
 	s := openStore(t, keys.options(dir))
 	r := request("r1")
 	r.Submission.Files, r.FileCount = []signer.File{{Name: "index.html", Digest: capgo.Digest{4}}}, 1
-	r.Result = &signer.Result{Checksum: capgo.Signature{7}, SessionKey: capgo.WrappedKey{IV: capgo.IV{1}, Wrapped: capgo.Signature{2}}, Files: []capgo.Signature{{3}}}
+	r.Result = &signer.Result{KeyResult: signer.KeyResult{Checksum: capgo.Signature{7}, SessionKey: capgo.WrappedKey{IV: capgo.IV{1}, Wrapped: capgo.Signature{2}}, Files: []capgo.Signature{{3}}}}
 	if err := s.Update(t.Context(), insert(r)); err != nil {
 		t.Fatal(err)
 	}

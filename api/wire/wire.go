@@ -20,9 +20,21 @@ type Submit struct {
 	ChecksumFormat string            `json:"checksum_format,omitempty"` // "hex" (default) or "legacy"
 	Labels         map[string]string `json:"labels,omitempty"`          // e.g. commit, pipeline
 	Key            string            `json:"key,omitempty"`             // name of the key; default: the app's
+	// Also are further keys that sign the same request, at most [MaxAlso]: those of
+	// other native versions of the app.
+	Also []AlsoKey `json:"also,omitempty"`
 	// BreakGlass is why the ordinary rules cannot be waited for; it asks the rules
 	// for emergencies, and no others.
 	BreakGlass string `json:"break_glass,omitempty"`
+}
+
+// MaxAlso is how many keys a request may be signed with beside the first.
+const MaxAlso = 3
+
+// AlsoKey asks for one more result of a request, by another key of the app.
+type AlsoKey struct {
+	Key            string `json:"key"`                       // name of the key
+	ChecksumFormat string `json:"checksum_format,omitempty"` // "hex" or "legacy"; default: that of the request
 }
 
 // SubmitFile is one file of a delta update.
@@ -80,6 +92,26 @@ type Signature struct {
 	SessionKey string   `json:"session_key,omitempty"` // base64(iv):base64(wrapped key)
 	Custody    *Custody `json:"custody,omitempty"`
 	Log        *Receipt `json:"log,omitempty"` // of the newest move of the request
+
+	// Also are the results by further keys, in the order of [Submit.Also].
+	Also []KeyResult `json:"also,omitempty"`
+}
+
+// KeyResult is one of a request's further keys and, once the request is signed, its
+// result. It is for apps that carry this key: it shares nothing with the other
+// results but the digests. SessionKey is another than the request's, and shown to
+// the same.
+type KeyResult struct {
+	Key            string `json:"key"`                  // name of the key
+	KeyID          string `json:"key_id,omitempty"`     // first 20 characters of the public key's base64
+	PublicKey      string `json:"public_key,omitempty"` // PKCS#1 PEM; a list leaves it out
+	ChecksumFormat string `json:"checksum_format"`
+
+	Checksum   string `json:"checksum,omitempty"`
+	SessionKey string `json:"session_key,omitempty"` // base64(iv):base64(wrapped key)
+	// Files are in the order of the submission; a list leaves them out.
+	Files   []File   `json:"files,omitempty"`
+	Custody *Custody `json:"custody,omitempty"`
 }
 
 // Requester is who submitted, as the kernel and the issuer of a token told the

@@ -47,6 +47,7 @@ type FakeDaemon struct {
 	key      *rsa.PrivateKey
 	otherKey func() *rsa.PrivateKey // made when first needed
 	public   *capgo.PublicKey
+	further  map[string]*rsa.PrivateKey // by name; made when first needed
 	signer   note.Signer
 	other    note.Signer
 	logKey   string
@@ -63,23 +64,18 @@ type FakeDaemon struct {
 
 // record is one request.
 type record struct {
-	sig   wire.Signature
-	polls int // that still find it pending
+	sig     wire.Signature
+	keyName string
+	polls   int // that still find it pending
 }
 
 // NewFakeDaemon makes a daemon with fresh keys that will listen at socket.
 func NewFakeDaemon(socket string, faults Faults) (*FakeDaemon, error) {
 	d := &FakeDaemon{
 		socket: socket, faults: faults,
-		byKey: make(map[string]*record), byID: make(map[string]*record),
+		byKey: make(map[string]*record), byID: make(map[string]*record), further: make(map[string]*rsa.PrivateKey),
 	}
-	d.otherKey = sync.OnceValue(func() *rsa.PrivateKey {
-		key, err := rsa.GenerateKey(rand.Reader, capgo.KeyBits)
-		if err != nil {
-			panic(fmt.Sprintf("fake daemon: %v", err))
-		}
-		return key
-	})
+	d.otherKey = sync.OnceValue(newKey)
 	var err error
 	if d.key, err = rsa.GenerateKey(rand.Reader, capgo.KeyBits); err != nil {
 		return nil, err
@@ -107,6 +103,35 @@ func newLogKey() (note.Signer, string, error) {
 
 // Socket returns the path of the socket.
 func (d *FakeDaemon) Socket() string { return d.socket }
+
+func newKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, capgo.KeyBits)
+	if err != nil {
+		panic(fmt.Sprintf("fake daemon: %v", err))
+	}
+	return key
+}
+
+// keyOf is the key that a request has under a further name: there is one of every
+// name.
+func (d *FakeDaemon) keyOf(name string) *rsa.PrivateKey {
+	if d.further[name] == nil {
+		d.further[name] = newKey()
+	}
+	return d.further[name]
+}
+
+// PublicKeyOf returns the key of every app for requests that name it as a further
+// one.
+func (d *FakeDaemon) PublicKeyOf(name string) *capgo.PublicKey {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	public, err := capgo.NewPublicKey(&d.keyOf(name).PublicKey)
+	if err != nil {
+		panic(fmt.Sprintf("fake daemon: %v", err))
+	}
+	return public
+}
 
 // PublicKey returns the key of every app.
 func (d *FakeDaemon) PublicKey() *capgo.PublicKey { return d.public }

@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -124,7 +125,7 @@ func (d *FakeDaemon) record(sub wire.Submit) *record {
 	if sub.ChecksumFormat == "" {
 		sub.ChecksumFormat = "hex"
 	}
-	rec := &record{polls: d.faults.Polls, sig: wire.Signature{
+	rec := &record{polls: d.faults.Polls, keyName: cmp.Or(sub.Key, "fake"), sig: wire.Signature{
 		ID: fmt.Sprintf("fake-%d", len(d.byID)+1), State: pending,
 		AppID: sub.AppID, Channel: sub.Channel, Version: sub.Version,
 		Digest: strings.ToLower(sub.Digest), ChecksumFormat: sub.ChecksumFormat, Labels: sub.Labels,
@@ -134,9 +135,12 @@ func (d *FakeDaemon) record(sub wire.Submit) *record {
 	for _, f := range sub.Files {
 		rec.sig.Files = append(rec.sig.Files, wire.File{FileName: f.FileName, Digest: f.Digest})
 	}
+	for _, k := range sub.Also {
+		rec.sig.Also = append(rec.sig.Also, wire.KeyResult{Key: k.Key, ChecksumFormat: cmp.Or(k.ChecksumFormat, sub.ChecksumFormat)})
+	}
 	d.byID[rec.sig.ID] = rec
 	if rec.polls == 0 {
-		d.sign(&rec.sig)
+		d.sign(rec)
 	}
 	return rec
 }
@@ -154,7 +158,7 @@ func (d *FakeDaemon) get(w http.ResponseWriter, r *http.Request) {
 			if end := d.faults.End; end != "" {
 				rec.sig.State, rec.sig.Reason = end, "on order"
 			} else {
-				d.sign(&rec.sig)
+				d.sign(rec)
 			}
 		}
 	}

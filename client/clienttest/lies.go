@@ -5,8 +5,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -70,14 +72,57 @@ func material(d capgo.Digest, f capgo.ChecksumFormat) []byte {
 }
 
 // sign brings a record to its end, with the lie that is in force.
-func (d *FakeDaemon) sign(sig *wire.Signature) {
-	lie := d.faults.Lie
+func (d *FakeDaemon) sign(rec *record) {
+	sig, lie := &rec.sig, d.faults.Lie
 	digest, err := capgo.ParseDigest(sig.Digest)
 	if err != nil {
 		panic(fmt.Sprintf("fake daemon: %v", err))
 	}
-	format := capgo.ChecksumFormat(sig.ChecksumFormat)
-	key := d.key
+	leaf := &audit.Leaf{
+		Type: audit.LeafSigned, Time: time.Now(), Request: sig.ID,
+		AppID: sig.AppID, Channel: sig.Channel, Release: sig.Version,
+		Digest: digest.String(), Format: sig.ChecksumFormat, Files: summarize(sig.Files),
+	}
+	first, said := d.signBy(d.key, rec.keyName, digest, capgo.ChecksumFormat(sig.ChecksumFormat), sig.Files, lie)
+	leaf.Key, leaf.KeyFingerprint = said.Key, said.KeyFingerprint
+	leaf.ChecksumSHA256, leaf.SessionKeySHA256, leaf.FilesSHA256 = said.ChecksumSHA256, said.SessionKeySHA256, said.FilesSHA256
+	for i := range sig.Also {
+		k := &sig.Also[i]
+		var also audit.AlsoKey
+		*k, also = d.signBy(d.keyOf(k.Key), k.Key, digest, capgo.ChecksumFormat(k.ChecksumFormat), sig.Files, lie.ofAlso())
+		leaf.Also = append(leaf.Also, also)
+	}
+	sig.State = "signed"
+	sig.Key, sig.KeyID, sig.PublicKey = first.Key, first.KeyID, first.PublicKey
+	sig.Checksum, sig.SessionKey, sig.Custody, sig.Files = first.Checksum, first.SessionKey, first.Custody, first.Files
+	switch lie {
+	case ReceiptOfOther:
+		leaf.Request = "another"
+	case ReceiptNotSigned:
+		leaf.Type = audit.LeafAuthorized
+	}
+	d.lieAboutAlso(sig, leaf, lie)
+	sig.Log = d.receipt(d.log.append(leaf), lie)
+	switch lie {
+	case ReceiptMissing:
+		sig.Log = nil
+	case ReceiptEdited:
+		edited := *leaf
+		edited.Reason = "edited"
+		sig.Log.Entry = string(encode(&edited))
+	case PublicKeyMissing:
+		sig.PublicKey = ""
+	case SessionKeyMissing:
+		sig.SessionKey = ""
+	case OtherApp:
+		sig.AppID = "com.example.other"
+	case OtherDigest:
+		sig.Digest = capgo.Digest(sha256.Sum256([]byte("another"))).String()
+	}
+}
+
+// signBy makes the result of one key, and what the log says of it.
+func (d *FakeDaemon) signBy(key *rsa.PrivateKey, name string, digest capgo.Digest, format capgo.ChecksumFormat, files []wire.File, lie Lie) (wire.KeyResult, audit.AlsoKey) {
 	if lie == ForeignKey {
 		key = d.otherKey()
 	}
@@ -85,7 +130,6 @@ func (d *FakeDaemon) sign(sig *wire.Signature) {
 	if err != nil {
 		panic(fmt.Sprintf("fake daemon: %v", err))
 	}
-
 	checksumKey, checksumDigest, checksumForm := key, digest, format
 	switch lie {
 	case ChecksumOfOther:
@@ -110,53 +154,30 @@ func (d *FakeDaemon) sign(sig *wire.Signature) {
 	_, _ = rand.Read(session)
 	wrapped := capgo.WrappedKey{IV: capgo.NewIV(), Wrapped: rawSign(wrapKey, session)}
 
-	sig.State = "signed"
-	sig.Key, sig.KeyID, sig.PublicKey = "fake", public.KeyID(), public.PEM()
-	sig.Checksum, sig.SessionKey = checksum.Checksum(checksumForm), wrapped.String()
-	sig.Custody = &wire.Custody{Level: "software", Backend: "fake", Evidence: map[string]string{}}
-	var files []capgo.Signature
-	for i, f := range sig.Files {
+	out := wire.KeyResult{
+		Key: name, KeyID: public.KeyID(), PublicKey: public.PEM(), ChecksumFormat: string(format),
+		Checksum: checksum.Checksum(checksumForm), SessionKey: wrapped.String(),
+		Custody: &wire.Custody{Level: "software", Backend: "fake", Evidence: map[string]string{}},
+	}
+	var signatures []capgo.Signature
+	for _, f := range files {
 		fileDigest, err := capgo.ParseDigest(f.Digest)
 		if err != nil {
 			panic(fmt.Sprintf("fake daemon: %v", err))
 		}
 		s := rawSign(key, material(fileDigest, format))
-		files = append(files, s)
-		sig.Files[i].FileHash = s.Checksum(format)
+		signatures = append(signatures, s)
+		f.FileHash = s.Checksum(format)
+		out.Files = append(out.Files, f)
 	}
-	leaf := &audit.Leaf{
-		Type: audit.LeafSigned, Time: time.Now(), Request: sig.ID,
-		AppID: sig.AppID, Channel: sig.Channel, Release: sig.Version,
-		Digest: digest.String(), Format: sig.ChecksumFormat,
-		Key: sig.Key, KeyFingerprint: public.Fingerprint(),
+	said := audit.AlsoKey{
+		Key: name, KeyFingerprint: public.Fingerprint(), Format: string(format),
 		ChecksumSHA256: hashSignatures(checksum), SessionKeySHA256: hashSignatures(wrapped.Wrapped),
 	}
-	if len(files) > 0 {
-		leaf.FilesSHA256 = hashSignatures(files...)
+	if len(signatures) > 0 {
+		said.FilesSHA256 = hashSignatures(signatures...)
 	}
-	switch lie {
-	case ReceiptOfOther:
-		leaf.Request = "another"
-	case ReceiptNotSigned:
-		leaf.Type = audit.LeafAuthorized
-	}
-	sig.Log = d.receipt(d.log.append(leaf), lie)
-	switch lie {
-	case ReceiptMissing:
-		sig.Log = nil
-	case ReceiptEdited:
-		edited := *leaf
-		edited.Reason = "edited"
-		sig.Log.Entry = string(encode(&edited))
-	case PublicKeyMissing:
-		sig.PublicKey = ""
-	case SessionKeyMissing:
-		sig.SessionKey = ""
-	case OtherApp:
-		sig.AppID = "com.example.other"
-	case OtherDigest:
-		sig.Digest = capgo.Digest(sha256.Sum256([]byte("another"))).String()
-	}
+	return out, said
 }
 
 // receipt proves entry index in the log as it is now.
@@ -202,4 +223,16 @@ func mustJSON(v any) []byte {
 		panic(fmt.Sprintf("fake daemon: %v", err))
 	}
 	return b
+}
+
+// summarize stands for files in the log; no files is nil.
+func summarize(files []wire.File) *audit.FilesSummary {
+	if len(files) == 0 {
+		return nil
+	}
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %s\n", strings.ToLower(f.Digest), f.FileName)
+	}
+	return &audit.FilesSummary{Count: len(files), SHA256: hex.EncodeToString(h.Sum(nil))}
 }

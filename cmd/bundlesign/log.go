@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -111,10 +112,21 @@ func whoOrWhy(l *audit.Leaf) string {
 		return l.Requester.String() + ": " + l.Decision.Reason
 	case l.Requester != nil:
 		return l.Requester.String()
+	case len(l.Also) > 0:
+		return "keys " + strings.Join(keyNames(l), ", ")
 	case l.Key != "":
 		return "key " + l.Key
 	}
 	return ""
+}
+
+// keyNames are those of all keys of a request.
+func keyNames(l *audit.Leaf) []string {
+	names := []string{orDash(l.Key)}
+	for _, k := range l.Also {
+		names = append(names, k.Key)
+	}
+	return names
 }
 
 // whatWasDone says what an operator did to a key.

@@ -160,6 +160,9 @@ func describeRequest(s *wire.Signature) string {
 	if s.Custody != nil {
 		t.Row("custody", fmt.Sprintf("%s (%s)", s.Custody.Level, s.Custody.Backend))
 	}
+	for _, k := range s.Also {
+		t.Row("also key", furtherKey(k))
+	}
 	if s.Log != nil {
 		t.Row("log", fmt.Sprintf("entry %d", s.Log.Index))
 	}
@@ -169,7 +172,33 @@ func describeRequest(s *wire.Signature) string {
 	if s.State != client.StateSigned {
 		return t.String()
 	}
-	return t.String() + "\nfor the update server:\n" + updateAnswer(s.Version, s.Checksum, orDash(s.SessionKey))
+	return t.String() + updateAnswers(s)
+}
+
+// furtherKey describes a further key of a request.
+func furtherKey(k wire.KeyResult) string {
+	text := fmt.Sprintf("%s, %s, checksum format %s", k.Key, orDash(k.KeyID), k.ChecksumFormat)
+	if k.Custody != nil {
+		text += fmt.Sprintf(", custody %s (%s)", k.Custody.Level, k.Custody.Backend)
+	}
+	return text
+}
+
+// updateAnswers are the members of the update answer that signing gives, for each
+// key: which one an update server sends depends on the key that the app carries.
+func updateAnswers(s *wire.Signature) string {
+	const heading = "\nfor the update server"
+	if len(s.Also) == 0 {
+		return heading + ":\n" + updateAnswer(s.Version, s.Checksum, orDash(s.SessionKey))
+	}
+	of := func(key, keyID string) string {
+		return printableLine(fmt.Sprintf("%s, to apps that carry key %s (%s):", heading[1:], key, keyID))
+	}
+	text := "\n" + of(s.Key, s.KeyID) + updateAnswer(s.Version, s.Checksum, orDash(s.SessionKey))
+	for _, k := range s.Also {
+		text += "\n" + of(k.Key, k.KeyID) + updateAnswer(s.Version, k.Checksum, orDash(k.SessionKey))
+	}
+	return text
 }
 
 // describeApprovals shows who agreed, who did not, and who still has to.

@@ -6,9 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/audit"
+	"github.com/bundlesign/bundlesign/backends/file"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/client"
@@ -27,10 +30,17 @@ import (
 // The daemon is killed with SIGKILL at random moments under load, 200 times in
 // all. After each restart every request that was ever answered is there and gets
 // signed, its result is the one that was answered before, if one was, each
-// signature is in the log exactly once, and the log only ever grew.
+// signature is in the log exactly once, and the log only ever grew. Every third
+// request is to be signed with two keys: it has both results or none.
 func TestKillAtRandomMoments(t *testing.T) {
 	t.Run("file", func(t *testing.T) {
-		killRepeatedly(t, initialized(t), 160)
+		dir := initialized(t)
+		public, err := file.Create(filepath.Join(dir, "new.key.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		addNewKey(t, dir, "file:new.key.pem", public)
+		killRepeatedly(t, dir, 160)
 	})
 	t.Run("pkcs11", func(t *testing.T) {
 		tk := softhsmtest.New(t)
@@ -39,8 +49,34 @@ func TestKillAtRandomMoments(t *testing.T) {
 		if err := os.WriteFile(pem, []byte(pub.PEM()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		killRepeatedly(t, initialized(t, "--key-uri", tk.URI("acme-shop"), "--public-key", pem), 40)
+		dir := initialized(t, "--key-uri", tk.URI("acme-shop"), "--public-key", pem)
+		addNewKey(t, dir, tk.URI("acme-new"), tk.GenerateKey("acme-new"))
+		killRepeatedly(t, dir, 40)
 	})
+}
+
+// addNewKey gives the app a second key, acme-new, which signs on request.
+func addNewKey(t testing.TB, dir, uri string, public *capgo.PublicKey) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "new.pub.pem"), []byte(public.PEM()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	custody := "non-extractable"
+	if strings.HasPrefix(uri, "file:") {
+		custody = "software"
+	}
+	edit(t, dir, "keys:\n", fmt.Sprintf("keys:\n  - {name: acme-new, uri: %q, public_key: new.pub.pem, apps: [com.acme.shop], only_on_request: true, custody: %s}\n", uri, custody))
+}
+
+// rotating is a bundle that is to be signed with two keys, in two forms, with files,
+// if its number says so.
+func rotating(n int) *wire.Submit {
+	sub := bundle(n)
+	if n%3 == 0 {
+		sub.Also = []wire.AlsoKey{{Key: "acme-new", ChecksumFormat: "legacy"}}
+		sub.Files = []wire.SubmitFile{{FileName: "a.js", Digest: strings.Repeat("ab", 32)}, {FileName: "b.js", Digest: strings.Repeat("cd", 32)}}
+	}
+	return sub
 }
 
 func killRepeatedly(t *testing.T, dir string, times int) {
@@ -68,7 +104,14 @@ func killRepeatedly(t *testing.T, dir string, times int) {
 	if finished < times || len(w.answers) == 0 {
 		t.Errorf("only %d requests were answered while it was killed %d times: that was no load", finished, times)
 	}
-	t.Logf("%d answers while it was killed %d times; %d requests, %d log entries in all", finished, times, len(w.answers), w.tree.N)
+	several := 0
+	for _, sig := range w.answers {
+		several += len(sig.Also)
+	}
+	if several == 0 {
+		t.Error("no request was signed with two keys")
+	}
+	t.Logf("%d answers while it was killed %d times; %d requests, %d of them with two keys, %d log entries in all", finished, times, len(w.answers), several, w.tree.N)
 	d.stop()
 }
 
@@ -99,7 +142,7 @@ func (w *witness) load(d *process, base int, delay time.Duration, underway bool)
 			defer c.Close()
 			for i := 0; ctx.Err() == nil; i++ {
 				// Clients 0 and 1 ask for the same, as retries do.
-				sig, err := c.Submit(ctx, bundle(base+10*i+max(g, 1)), "")
+				sig, err := c.Submit(ctx, rotating(base+10*i+max(g, 1)), "")
 				if err != nil {
 					var unreachable *client.UnreachableError
 					if errors.As(err, &unreachable) || ctx.Err() != nil {
@@ -137,7 +180,8 @@ func (w *witness) remember(sig *wire.Signature) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old := w.answers[sig.ID]; old != nil && old.State == "signed" {
-		if sig.State != "signed" || sig.Checksum != old.Checksum || sig.SessionKey != old.SessionKey || sig.Log.Entry != old.Log.Entry || sig.Log.Checkpoint != old.Log.Checkpoint {
+		if sig.State != "signed" || sig.Checksum != old.Checksum || sig.SessionKey != old.SessionKey || sig.Log.Entry != old.Log.Entry || sig.Log.Checkpoint != old.Log.Checkpoint ||
+			!reflect.DeepEqual(sig.Also, old.Also) {
 			w.t.Errorf("request %s was answered differently:\n%+v\n%+v", sig.ID, old, sig)
 		}
 		return
@@ -168,19 +212,34 @@ func (w *witness) check(d *process, all bool) {
 		if leaf == nil {
 			w.t.Fatalf("the signature of request %s is not in the log", id)
 		}
-		raw, _, err := capgo.ParseChecksum(sig.Checksum)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		_, wrapped, _ := strings.Cut(sig.SessionKey, ":")
-		key, err := base64.StdEncoding.DecodeString(wrapped)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if leaf.ChecksumSHA256 != hexSum(raw[:]) || leaf.SessionKeySHA256 != hexSum(key) {
+		if !isRecorded(w.t, sig.Checksum, sig.SessionKey, leaf.ChecksumSHA256, leaf.SessionKeySHA256) {
 			w.t.Fatalf("the log entry of request %s is of another signature", id)
 		}
+		if len(leaf.Also) != len(sig.Also) {
+			w.t.Fatalf("the log entry of request %s is about %d further keys, want %d", id, len(leaf.Also), len(sig.Also))
+		}
+		for i, also := range sig.Also {
+			said := leaf.Also[i]
+			if !isRecorded(w.t, also.Checksum, also.SessionKey, said.ChecksumSHA256, said.SessionKeySHA256) || len(also.Files) != len(sig.Files) || said.FilesSHA256 == leaf.FilesSHA256 {
+				w.t.Fatalf("the log entry of request %s is of another signature by %s", id, also.Key)
+			}
+		}
 	}
+}
+
+// isRecorded reports whether the log has the hashes of what an answer has.
+func isRecorded(t *testing.T, checksum, sessionKey, checksumSHA256, sessionKeySHA256 string) bool {
+	t.Helper()
+	raw, _, err := capgo.ParseChecksum(checksum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, wrapped, _ := strings.Cut(sessionKey, ":")
+	key, err := base64.StdEncoding.DecodeString(wrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checksumSHA256 == hexSum(raw[:]) && sessionKeySHA256 == hexSum(key)
 }
 
 func hexSum(b []byte) string {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/backends/pkcs11/softhsmtest"
+	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/client"
 )
 
 // Replacing a key as docs/operations.md says: the new key stands beside the old one,
@@ -38,10 +40,25 @@ func TestKeyIsReplaced(t *testing.T) {
 	if err != nil || sig.Key != "acme-shop-2" || sig.KeyID != newKey.KeyID() {
 		t.Fatalf("%+v, %v, want it signed with the new key", sig, err)
 	}
+	// Meanwhile one request gives a result for the native versions with either key.
+	both := bundle(5)
+	both.ChecksumFormat, both.Also = "legacy", []wire.AlsoKey{{Key: "acme-shop-2", ChecksumFormat: "hex"}}
+	both.Files = []wire.SubmitFile{{FileName: "index.html", Digest: strings.Repeat("ab", 32)}}
+	sig, err = d.client.SubmitAndWait(t.Context(), both, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CheckSigned(sig, client.Expect{Submit: both, PublicKey: oldKey, AlsoKeys: []*capgo.PublicKey{newKey}}); err != nil {
+		t.Error(err)
+	}
 	o.does("disable", "acme-shop", "--yes", "--reason", "replaced by acme-shop-2")
 	var p *wire.Problem
 	if _, err := byName(3, ""); !errors.As(err, &p) || !strings.Contains(p.Detail, "replaced by acme-shop-2") {
 		t.Errorf("got %v, want that the old key is retired", err)
+	}
+	both.Version = "1.0.6"
+	if _, err := d.client.SubmitAndWait(t.Context(), both, ""); !errors.As(err, &p) || !strings.Contains(p.Detail, "replaced by acme-shop-2") {
+		t.Errorf("got %v, want that nothing is signed with both any more", err)
 	}
 	if sig, err := byName(4, "acme-shop-2"); err != nil || sig.KeyID != newKey.KeyID() {
 		t.Errorf("%+v, %v, want it signed with the new key", sig, err)

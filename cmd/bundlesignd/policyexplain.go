@@ -58,7 +58,7 @@ nothing is sent anywhere, and neither a daemon nor a key is needed.`,
 type explainFlags struct {
 	app, channel, version, digest, key, breakGlass string
 	files                                          int
-	labels                                         []string
+	also, labels                                   []string
 	user, unit, issuer, claims                     string
 	uid                                            uint32
 	groups                                         []string
@@ -76,6 +76,7 @@ func (f *explainFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.digest, "digest", "", "the SHA-256 of the plain bundle, in hex")
 	s.IntVar(&f.files, "files", 0, "how many files a delta update has")
 	s.StringVar(&f.key, "key", "", "the name of the key")
+	s.StringArrayVar(&f.also, "also-key", nil, "the `NAME` of a further key that signs the same; may be repeated")
 	s.StringArrayVar(&f.labels, "label", nil, "a label as `NAME=VALUE`; may be repeated")
 	s.StringVar(&f.breakGlass, "break-glass", "", "the `REASON` for breaking the glass")
 	s.StringVar(&f.user, "user", "", "the name of the user who asks")
@@ -103,7 +104,7 @@ func (f *explainFlags) request(now time.Time) (policy.Request, error) {
 		return policy.Request{}, fmt.Errorf("--app: %w", err)
 	}
 	q := policy.Request{
-		App: f.app, Channel: f.channel, Version: f.version, Digest: f.digest, Files: f.files, Key: f.key,
+		App: f.app, Channel: f.channel, Version: f.version, Digest: f.digest, Files: f.files, Key: f.key, Also: f.also,
 		Labels: make(map[string]string), BreakGlass: f.breakGlass, Time: now,
 		Requester: policy.Identity{UID: f.uid, GID: f.uid, User: f.user, Groups: f.groups, Unit: f.unit},
 	}
