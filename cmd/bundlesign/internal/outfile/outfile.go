@@ -77,6 +77,10 @@ func Create(target string) (*File, error) {
 // Write appends to the temporary file.
 func (f *File) Write(p []byte) (int, error) { return f.file.Write(p) }
 
+// Sync makes what was written durable; [File.Commit] does it if it was not done. With
+// several files it should be done for all of them before the first gets its name.
+func (f *File) Sync() error { return f.file.Sync() }
+
 // Commit makes the file durable under its final name. On an error there is
 // nothing new under that name.
 func (f *File) Commit() error {
@@ -127,6 +131,26 @@ func WriteFile(target string, data []byte) error {
 		return err
 	}
 	defer f.Discard()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
+// Replace writes data to target, which keeps its permissions, whole or not at all.
+func Replace(target string, data []byte) error {
+	info, err := os.Lstat(target)
+	if err != nil {
+		return err
+	}
+	f, err := Create(target)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := f.file.Chmod(info.Mode().Perm()); err != nil {
+		return err
+	}
 	if _, err := f.Write(data); err != nil {
 		return err
 	}

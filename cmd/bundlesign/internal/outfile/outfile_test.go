@@ -99,3 +99,30 @@ func TestCreateRefusesWhatIsNoRegularFile(t *testing.T) {
 		t.Errorf("found %v, want that the folder does not exist", err)
 	}
 }
+
+func TestReplaceKeepsThePermissions(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "out")
+	if err := Replace(target, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("found %v without a file to replace, want fs.ErrNotExist", err)
+	}
+	if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(target, 0o751); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(target, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(target); string(b) != "new" || info.Mode().Perm() != 0o751 {
+		t.Errorf("found %q with mode %v, want the new file with 0751", b, info.Mode())
+	}
+	if n := names(t, dir); len(n) != 1 {
+		t.Errorf("found %v, want the target alone", n)
+	}
+}
