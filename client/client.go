@@ -38,12 +38,16 @@ const (
 // Client calls one daemon. It is safe for concurrent use. The zero value is not
 // usable; make one with [New].
 type Client struct {
-	socket    string
+	socket    string // as it is shown
 	http      *http.Client
 	userAgent string
 	reconnect time.Duration
 	observe   func(Notice)
 	token     string // OIDC ID token for submissions, or ""
+
+	// Of a socket that is an address.
+	ssh        *sshTarget        // nil: a Unix socket on this machine
+	badAddress *UnreachableError // it is of no use
 
 	// The outside world, replaced in tests.
 	now    func() time.Time
@@ -66,16 +70,22 @@ func WithReconnect(d time.Duration) Option { return func(c *Client) { c.reconnec
 // of the call and must not block.
 func WithObserver(f func(Notice)) Option { return func(c *Client) { c.observe = f } }
 
-// New returns a client of the daemon at socketPath. It does not connect yet.
-func New(socketPath string, opts ...Option) *Client {
+// New returns a client of the daemon at socket: the path of a Unix socket, or
+// ssh://[USER@]HOST[:PORT][/PATH/OF/SOCKET], which is reached through the ssh
+// program. It does not connect yet: an address that is of no use fails the first
+// call, with an [*UnreachableError] whose reason is [BadAddress].
+func New(socket string, opts ...Option) *Client {
+	shown, target, bad := address(socket)
 	c := &Client{
-		socket:    socketPath,
-		userAgent: "bundlesign-client",
-		reconnect: time.Minute,
-		observe:   func(Notice) {},
-		now:       time.Now,
-		sleep:     sleep,
-		jitter:    rand.Float64,
+		socket:     shown,
+		ssh:        target,
+		badAddress: bad,
+		userAgent:  "bundlesign-client",
+		reconnect:  time.Minute,
+		observe:    func(Notice) {},
+		now:        time.Now,
+		sleep:      sleep,
+		jitter:     rand.Float64,
 	}
 	for _, o := range opts {
 		o(c)
@@ -93,10 +103,12 @@ func New(socketPath string, opts ...Option) *Client {
 	return c
 }
 
-// Socket returns the path the client was made with.
+// Socket returns the path or address that the client was made with. Of an address
+// that is of no use it returns no more than what can be shown.
 func (c *Client) Socket() string { return c.socket }
 
-// Close closes connections that are idle.
+// Close closes connections that are idle. Those through ssh are gone, and their
+// processes too, when it returns.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func sleep(ctx context.Context, d time.Duration) error {

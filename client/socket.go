@@ -26,6 +26,10 @@ const (
 	Overloaded   Unreachable = "too many connections are waiting"
 	Lost         Unreachable = "connection lost"
 	NoAnswer     Unreachable = "no answer in time"
+	BadAddress   Unreachable = "not an address of a daemon"
+	NoSSH        Unreachable = "the ssh program was not found"
+	SSHFailed    Unreachable = "ssh did not get through"
+	NoProgram    Unreachable = "bundlesign was not found there"
 	OtherReason  Unreachable = "cannot connect"
 )
 
@@ -54,13 +58,29 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 const maxSocketPath = 107
 
 func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	path := c.socket
+	switch {
+	case c.badAddress != nil:
+		return nil, c.badAddress
+	case c.ssh != nil:
+		return dialSSH(ctx, c.ssh)
+	}
+	return dialUnix(ctx, c.socket)
+}
+
+// dialUnix connects to a Unix socket.
+func dialUnix(ctx context.Context, socket string) (net.Conn, error) {
+	path := socket
+	if _, target, err := address(socket); err != nil {
+		return nil, err
+	} else if target != nil {
+		return nil, &UnreachableError{Socket: socket, Reason: BadAddress, Detail: "want the path of a Unix socket on this machine"}
+	}
 	if len(path) > 0 && path[0] == '@' {
 		path = "./" + path // a file of that name, never the abstract namespace
 	}
 	if len(path) > maxSocketPath {
 		return nil, &UnreachableError{
-			Socket: c.socket, Reason: PathTooLong, Err: syscall.ENAMETOOLONG,
+			Socket: socket, Reason: PathTooLong, Err: syscall.ENAMETOOLONG,
 			Detail: fmt.Sprintf("found %d bytes, want at most %d", len(path), maxSocketPath),
 		}
 	}
