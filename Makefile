@@ -44,7 +44,7 @@ lint: ## formatting, go vet, staticcheck
 .PHONY: bench
 bench: ## run the benchmarks
 	@scripts/install-deps test
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
@@ -54,6 +54,13 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 demo: build ## sign a bundle end to end with a daemon of its own; leaves everything in demo/
 	@scripts/demo
 
+.PHONY: man
+man: ## write the manual pages of both programs into man/
+	@scripts/install-deps build
+	@CGO_ENABLED=0 go run -trimpath -buildvcs=false ./cmd/bundlesign man man >/dev/null
+	@CGO_ENABLED=1 go run -trimpath -buildvcs=false ./cmd/bundlesignd man man >/dev/null
+	@echo "man/ has $$(ls man | wc -l) manual pages; see one with: man -l man/bundlesign.1"
+
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin demo interop/node_modules interop/nodejs/node_modules interop/.install.lock
+	rm -rf bin demo man interop/node_modules interop/nodejs/node_modules interop/.install.lock examples/ci/tools/gitlab-ci-local/node_modules

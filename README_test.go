@@ -77,7 +77,7 @@ func writeZip(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write([]byte("<!doctype html><title>shop</title>")); err != nil {
+	if _, err := w.Write([]byte("<!doctype html><title>shop</title><script>CapacitorUpdater.notifyAppReady()</script>")); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {

@@ -98,7 +98,7 @@ func TestSameJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := strings.Join(members, " "), "checksum filename ivSessionKey keyId requestId log"; got != want {
-		t.Errorf("bundlesign sign --json has the members %q, want %q: those of the official CLI first", got, want)
+	if got, want := strings.Join(members, " "), "checksum filename ivSessionKey "; !strings.HasPrefix(got, want) {
+		t.Errorf("bundlesign sign --json has the members %q, want those of the official CLI first: %q", got, want)
 	}
 }

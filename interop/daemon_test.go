@@ -19,6 +19,7 @@ import (
 type keySource struct {
 	uri    string
 	public *capgo.PublicKey
+	env    []string // more variables for the daemon
 }
 
 // daemon is a running bundlesignd with one key.
@@ -29,7 +30,7 @@ type daemon struct {
 
 // startDaemon makes a configuration for the key, as an operator does, and runs the
 // daemon until the test ends. It must then end cleanly.
-func startDaemon(t *testing.T, key keySource) *daemon {
+func startDaemon(t testing.TB, key keySource) *daemon {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bs") // short: a socket has to fit
 	if err != nil {
@@ -45,6 +46,7 @@ func startDaemon(t *testing.T, key keySource) *daemon {
 	config := filepath.Join(dir, "config")
 	initialize := exec.Command(programs.daemon, "init", "--dir", config, "--socket", d.socket, "--state-dir", filepath.Join(dir, "state"),
 		"--app", appID, "--user", programs.user, "--origin", "interop.example/bundlesign", "--key-uri", key.uri, "--public-key", public)
+	initialize.Env = append(os.Environ(), key.env...)
 	if out, err := initialize.CombinedOutput(); err != nil {
 		t.Fatalf("bundlesignd init: %v\n%s", err, out)
 	}
@@ -52,6 +54,7 @@ func startDaemon(t *testing.T, key keySource) *daemon {
 	var log bytes.Buffer
 	serve := exec.Command(programs.daemon, "serve", "--config", filepath.Join(config, "config.yaml"))
 	serve.Stderr = &log
+	serve.Env = initialize.Env
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}

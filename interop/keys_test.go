@@ -43,7 +43,7 @@ func keyInFile(t *testing.T) keySource {
 	t.Helper()
 	p := newProject(t, updaterOf[capgo.FormatHex], nil)
 	private, public := p.createKey(t)
-	return keySource{"file:" + p.path(private), parsePublic(t, p.read(t, public))}
+	return keySource{uri: "file:" + p.path(private), public: parsePublic(t, p.read(t, public))}
 }
 
 // keyInToken is a key that a SoftHSM token made and never gives out.
@@ -51,5 +51,5 @@ func keyInToken(t *testing.T) keySource {
 	t.Helper()
 	token := softhsmtest.New(t)
 	public := token.GenerateKey("interop")
-	return keySource{token.URI("interop"), public}
+	return keySource{uri: token.URI("interop"), public: public}
 }

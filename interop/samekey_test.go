@@ -22,12 +22,12 @@ func TestSameKeySameChecksum(t *testing.T) {
 	}
 	home := newProject(t, installed, nil)
 	private, public := home.createKey(t)
-	key := keySource{"file:" + home.path(private), parsePublic(t, home.read(t, public))}
+	key := keySource{uri: "file:" + home.path(private), public: parsePublic(t, home.read(t, public))}
 
 	token := softhsmtest.New(t)
 	token.ImportKey("imported", parsePrivate(t, home.read(t, private)))
 	inFile := startDaemon(t, key)
-	inToken := startDaemon(t, keySource{token.URI("imported"), key.public})
+	inToken := startDaemon(t, keySource{uri: token.URI("imported"), public: key.public})
 
 	for format, updater := range map[capgo.ChecksumFormat]string{
 		capgo.FormatHex:    installed,

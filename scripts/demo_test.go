@@ -30,13 +30,14 @@ func newCheckout(t *testing.T, name string) *checkout {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
 	c := &checkout{dir: filepath.Join(base, name), runtime: filepath.Join(base, "run")}
-	for _, folder := range []string{"scripts/zipdir", "examples"} {
-		if err := os.CopyFS(filepath.Join(c.dir, folder), os.DirFS(filepath.Join("..", folder))); err != nil {
+	const webApp = "examples/web-app"
+	if err := os.CopyFS(filepath.Join(c.dir, webApp), os.DirFS(filepath.Join("..", webApp))); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{c.runtime, filepath.Join(c.dir, "scripts")} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Mkdir(c.runtime, 0o700); err != nil {
-		t.Fatal(err)
 	}
 	for _, file := range []string{"go.mod", "go.sum", "scripts/demo"} {
 		data, err := os.ReadFile(filepath.Join("..", file))

@@ -27,8 +27,12 @@ type app struct {
 	getenv         func(string) string
 
 	socket     string // --socket
-	began      bool   // the command line was understood
+	profile    string // --profile
+	project    *projectSettings
+	began      bool // the command line was understood
 	lastNotice string
+	line       *progress // nil: none
+	unhook     func()    // has the next signal end the process
 }
 
 // run is the program. It returns the exit code.
@@ -37,6 +41,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	a.unhook = stop
 
 	root := a.rootCommand()
 	root.SetArgs(args)
@@ -70,11 +75,18 @@ Results go to stdout, everything else to stderr.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "socket of bundlesignd (env BUNDLESIGN_SOCKET, default "+client.DefaultSocket+")")
+	root.PersistentFlags().StringVar(&a.profile, "profile", "", "`name` of the profile of bundlesign.yaml (env BUNDLESIGN_PROFILE, default: the file's own)")
 	root.AddCommand(
-		a.signCommand(), a.verifyCommand(), a.keysCommand(), a.requestsCommand(), a.showCommand(),
-		a.cancelCommand(), a.approveCommand(), a.rejectCommand(),
-		a.freezeCommand(), a.freezesCommand(), a.thawCommand(), a.statusCommand(), a.logCommand(), a.versionCommand(), exitCodesTopic(),
+		ofProject(a.signCommand()), ofProject(a.verifyCommand()), ofProject(a.keysCommand()),
+		ofProject(a.requestsCommand()), ofProject(a.showCommand()), ofProject(a.cancelCommand()),
+		a.approveCommand(), a.rejectCommand(),
+		a.freezeCommand(), a.freezesCommand(), a.thawCommand(), ofProject(a.statusCommand()), a.logCommand(), a.versionCommand(), exitCodesTopic(),
 	)
+	root.AddCommand(a.reviewCommand(), a.dialStdioCommand(), a.completionCommand(), a.manCommand())
+	a.complete(root)
+	root.AddCommand(a.packCommand())
+	root.AddCommand(mark(a.doctorCommand(), readsProject))
+	root.AddCommand(ofProject(a.publishCommand()))
 	return root
 }
 
@@ -86,11 +98,8 @@ func (a *app) runE(f func(cmd *cobra.Command, args []string) error) func(*cobra.
 		if err := noneEmpty(cmd); err != nil {
 			return err
 		}
-		if a.socket == "" {
-			a.socket = a.getenv("BUNDLESIGN_SOCKET")
-		}
-		if a.socket == "" {
-			a.socket = client.DefaultSocket
+		if err := a.chooseSocket(cmd); err != nil {
+			return err
 		}
 		return f(cmd, args)
 	}

@@ -13,6 +13,7 @@ import (
 
 func (a *app) approveCommand() *cobra.Command {
 	var f wordFlags
+	var bundle string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "approve ID",
@@ -27,9 +28,17 @@ In two steps, with nothing but ssh-keygen:
   $ bundlesign approve ID --sshsig statement.sig`,
 		Args: arguments("ID"),
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
+			var checks []func(*wire.Signature) error
+			if bundle != "" {
+				mine, err := a.rebuild(cmd.Context(), bundle)
+				if err != nil {
+					return err
+				}
+				checks = append(checks, client.CheckFiles, func(sig *wire.Signature) error { return mine.check(a, sig) })
+			}
 			return a.give(cmd, &f, &word{
 				namespace: policy.ApprovalNamespace, question: "Approve it?", again: "bundlesign approve " + shellWord(args[0]),
-				text: a.statementOf(args[0]),
+				text: a.statementOf(args[0], checks...),
 				send: func(ctx context.Context, c *client.Client, sshsig string) error {
 					sig, err := c.Approve(ctx, args[0], sshsig)
 					if err != nil {
@@ -41,7 +50,9 @@ In two steps, with nothing but ssh-keygen:
 		}),
 	}
 	f.add(cmd)
+	cmd.Flags().StringVar(&bundle, "bundle", "", bundleUsage)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.MarkFlagsMutuallyExclusive("bundle", "sshsig")
 	return cmd
 }
 
@@ -78,8 +89,9 @@ submitted again.`,
 	return cmd
 }
 
-// statementOf gets the statement of a request, and says who has agreed so far.
-func (a *app) statementOf(id string) func(context.Context, *client.Client) (string, error) {
+// statementOf gets the statement of a request that passes the checks, and says who
+// has agreed so far.
+func (a *app) statementOf(id string, checks ...func(*wire.Signature) error) func(context.Context, *client.Client) (string, error) {
 	return func(ctx context.Context, c *client.Client) (string, error) {
 		sig, err := c.Signature(ctx, id)
 		if err != nil {
@@ -89,16 +101,26 @@ func (a *app) statementOf(id string) func(context.Context, *client.Client) (stri
 		if err != nil {
 			return "", notPending(sig, err)
 		}
-		for _, agreed := range sig.Approvals {
-			a.say("%s has approved it with %s", agreed.Person, agreed.Key)
+		for _, check := range checks {
+			if err := check(sig); err != nil {
+				return "", err
+			}
 		}
-		if waits := client.WaitsFor(sig.Missing); waits != "" {
-			a.say("it waits for %s", waits)
-		}
-		if sig.Note != "" {
-			a.say("note: %s", sig.Note)
-		}
+		a.sayAgreed(sig)
 		return text, nil
+	}
+}
+
+// sayAgreed says who has agreed to a request, and who still has to.
+func (a *app) sayAgreed(sig *wire.Signature) {
+	for _, agreed := range sig.Approvals {
+		a.say("%s has approved it with %s", agreed.Person, agreed.Key)
+	}
+	if waits := client.WaitsFor(sig.Missing); waits != "" {
+		a.say("it waits for %s", waits)
+	}
+	if sig.Note != "" {
+		a.say("note: %s", sig.Note)
 	}
 }
 

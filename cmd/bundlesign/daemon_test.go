@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +17,11 @@ func TestDaemonScripts(t *testing.T) {
 	if err != nil {
 		t.Fatalf("building bundlesignd: %v\n%s", err, out)
 	}
-	runScripts(t, "testdata/daemon", func(env *testscript.Env) error {
+	setup := func(env *testscript.Env) error {
 		env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 		env.Setenv("BUNDLESIGN_SOCKET", filepath.Join(env.WorkDir, "d.sock"))
 		return nil
-	})
+	}
+	runScripts(t, "testdata/daemon", setup)
+	runScripts(t, "testdata/ssh", func(env *testscript.Env) error { return errors.Join(setup(env), setupSSH(env)) })
 }

@@ -40,7 +40,7 @@ func exitCodesTopic() *cobra.Command {
   4  pending: the request still waits for approvals, and the time to wait is over
   5  unavailable: the daemon cannot be reached, is busy or degraded, or its key or
      state is unavailable; trying again later can help
-  6  not to be trusted: a check of verify failed, the daemon's answer contradicts
+  6  not to be trusted: a check of verify or doctor failed, the daemon's answer contradicts
      the key or the log, or the log is not intact`,
 	}
 }
@@ -115,19 +115,23 @@ func exitCode(err error) int {
 		degraded    *degradedError
 		problem     *wire.Problem
 		undelivered *undeliveredError
+		unhealthy   *unhealthyError
 	)
+	publishing, isPublishing := publishCode(err)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &undelivered):
 		return exitInternal
-	case errors.As(err, &failed), errors.As(err, &untrusted), errors.As(err, &broken),
+	case errors.As(err, &failed), errors.As(err, &unhealthy), errors.As(err, &untrusted), errors.As(err, &broken),
 		errors.As(err, &rewritten), errors.As(err, &check):
 		return exitUntrusted
 	case errors.As(err, &usage), errors.As(err, &input):
 		return exitBadInput
 	case errors.Is(err, context.Canceled):
 		return exitInternal
+	case isPublishing:
+		return publishing
 	case errors.As(err, &pending):
 		return exitPending
 	case errors.As(err, &state):
@@ -136,7 +140,7 @@ func exitCode(err error) int {
 		}
 		return exitDenied
 	case errors.As(err, &unreachable):
-		if unreachable.Reason == client.PathTooLong {
+		if unreachable.Reason == client.PathTooLong || unreachable.Reason == client.BadAddress {
 			return exitBadInput
 		}
 		return exitUnavailable

@@ -50,6 +50,7 @@ func TestExitCodes(t *testing.T) {
 		{problem(wire.ProblemConflict), exitBadInput},
 		{problem(wire.ProblemKeyReuse), exitBadInput},
 		{&client.UnreachableError{Reason: client.PathTooLong}, exitBadInput},
+		{&client.UnreachableError{Reason: client.BadAddress}, exitBadInput},
 
 		{problem(wire.ProblemDenied), exitDenied},
 		{problem(wire.ProblemForbidden), exitDenied},

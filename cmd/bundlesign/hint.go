@@ -8,6 +8,7 @@ import (
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/client"
 	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/logtree"
+	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/publish"
 )
 
 // hint says what the user can try, or nothing.
@@ -45,16 +46,23 @@ func hint(err error) string {
 		return fmt.Sprintf("the same command goes on waiting for the same request; bundlesign show %s tells how it is", pending.Signature.ID)
 	case errors.As(err, &state):
 		return fmt.Sprintf("bundlesign show %s tells more", state.Signature.ID)
+	case publish.Hint(err) != "":
+		return publish.Hint(err)
 	case errors.As(err, &unreachable):
 		return reach(unreachable)
 	case errors.As(err, &problem):
 		return problemHint(problem)
 	case errors.As(err, &proto):
 		return "is this the socket of bundlesignd, and of the same version? (bundlesign status)"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case noRoom(err):
 		return "make room, or choose another place with --output; nothing was left behind"
 	}
 	return ""
+}
+
+// noRoom reports whether there was no place to write to.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // reach says how a daemon can be reached.
@@ -72,6 +80,14 @@ func reach(e *client.UnreachableError) string {
 			return fmt.Sprintf("ask to become a member of group %s, then log in again", e.Group)
 		}
 		return "ask whoever runs bundlesignd for access to its socket (socket.group and socket.mode of its configuration)"
+	case client.BadAddress:
+		return "such as ssh://deploy@signer.example, " + other
+	case client.NoSSH:
+		return "install OpenSSH's client, " + other
+	case client.SSHFailed:
+		return "try the same by hand: ssh HOST bundlesign version; it asks nothing here, so keys belong into an ssh-agent and the host into known_hosts"
+	case client.NoProgram:
+		return "install bundlesign there, where the shell of a command over ssh finds it: ssh HOST bundlesign version"
 	case client.Lost, client.NoAnswer, client.Overloaded:
 		return "see the daemon's journal (journalctl -u bundlesignd) and try again"
 	}

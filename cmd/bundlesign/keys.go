@@ -22,7 +22,8 @@ func (a *app) keysCommand() *cobra.Command {
 		Short: "List the keys of the daemon, or show one",
 		Long: `Lists the keys that the daemon signs with, or shows one: its state, its custody,
 and the public key. --pem prints the public key alone, exactly as it belongs into
-plugins.CapacitorUpdater.publicKey of capacitor.config.json.`,
+plugins.CapacitorUpdater.publicKey of capacitor.config.json; "keys install" puts it
+there. A key that is called install is shown by: bundlesign keys -- install`,
 		Args: arguments("[NAME]"),
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
@@ -40,6 +41,7 @@ plugins.CapacitorUpdater.publicKey of capacitor.config.json.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&asPEM, "pem", false, "print the public key alone")
 	cmd.MarkFlagsMutuallyExclusive("json", "pem")
+	cmd.AddCommand(a.keysInstallCommand())
 	return cmd
 }
 
@@ -82,12 +84,9 @@ func (a *app) showKey(k *wire.Key, asJSON, asPEM bool) error {
 	if asJSON {
 		return a.printJSON(k)
 	}
-	public, err := capgo.ParsePublicKeyPEM([]byte(k.PublicKey))
+	public, err := publicKeyOf(k)
 	if err != nil {
-		return &client.UntrustedError{Part: "public_key", Err: err}
-	}
-	if public.Fingerprint() != k.Fingerprint {
-		return &client.UntrustedError{Part: "fingerprint", Err: errors.New("it is not that of the public key")}
+		return err
 	}
 	if asPEM {
 		return a.print(public.PEM())
@@ -121,6 +120,18 @@ func (a *app) showKey(k *wire.Key, asJSON, asPEM bool) error {
 	t.Row("last checked", orDash(k.LastCheckedAt))
 	t.Row("waiting", fmt.Sprint(k.WaitingInQueue))
 	return a.print(t.String() + "\n" + public.PEM())
+}
+
+// publicKeyOf returns the public key in an answer, if the answer agrees with itself.
+func publicKeyOf(k *wire.Key) (*capgo.PublicKey, error) {
+	public, err := capgo.ParsePublicKeyPEM([]byte(k.PublicKey))
+	if err != nil {
+		return nil, &client.UntrustedError{Part: "public_key", Err: err}
+	}
+	if public.Fingerprint() != k.Fingerprint {
+		return nil, &client.UntrustedError{Part: "fingerprint", Err: errors.New("it is not that of the public key")}
+	}
+	return public, nil
 }
 
 func describeReplica(r wire.Replica) string {

@@ -20,6 +20,8 @@ import (
 // pen is what a person signs with.
 type pen struct {
 	name string // for people: fingerprint, and the comment of the key or its file
+	// fingerprint is "SHA256:..." of the key, or "" of a file that does not say it.
+	fingerprint string
 	// write returns an armored SSH signature over a text for a namespace.
 	write func(ctx context.Context, namespace, text string) (string, error)
 	close func()
@@ -92,7 +94,8 @@ func (a *app) agentPen(ctx context.Context, fingerprint string) (*pen, error) {
 		return nil, err
 	}
 	return &pen{
-		name: named(key),
+		name:        named(key),
+		fingerprint: key.Fingerprint,
 		write: func(_ context.Context, namespace, text string) (string, error) {
 			if strings.HasPrefix(key.PublicKey().Type(), "sk-") {
 				a.say("touch the FIDO2 device")
@@ -138,8 +141,9 @@ func pickAgentKey(keys []sshsig.AgentKey, fingerprint string) (key sshsig.AgentK
 // FIDO2 key, has ssh-keygen do it, which can talk to the device.
 func (a *app) filePen(path, fingerprint string) *pen {
 	return &pen{
-		name:  strings.TrimSpace(fingerprint + " " + path),
-		close: func() {},
+		name:        strings.TrimSpace(fingerprint + " " + path),
+		fingerprint: fingerprint,
+		close:       func() {},
 		write: func(ctx context.Context, namespace, text string) (string, error) {
 			key, err := sshsig.ReadKey(path, func() ([]byte, error) {
 				return a.askPassphrase(ctx, fmt.Sprintf("Passphrase of %s: ", show.Printable(path)))

@@ -56,9 +56,11 @@ func (a *app) finish(err error, asJSON bool) int {
 		a.say("hint: %s", help)
 	}
 	var degraded *degradedError
+	var unhealthy *unhealthyError
 	var undelivered *undeliveredError
-	// A status is its own document; where a result cannot be written, an error cannot.
-	if asJSON && !errors.As(err, &degraded) && !errors.As(err, &undelivered) {
+	// A status and a doctor's report are their own documents; where a result cannot be
+	// written, an error cannot.
+	if asJSON && !errors.As(err, &degraded) && !errors.As(err, &unhealthy) && !errors.As(err, &undelivered) {
 		if printErr := a.printJSON(problemDocument(err, code, help)); printErr != nil {
 			a.say("%v", printErr)
 		}

@@ -1,16 +1,17 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/bundlesign/bundlesign/capgo"
+	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/capconfig"
+	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/infile"
 )
 
 // maxConfig is the largest file of text that is read whole, in bytes.
@@ -24,15 +25,17 @@ type keyFlags struct {
 
 func (f *keyFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.pem, "public-key", "", "the app's public key, a PEM `file`")
-	cmd.Flags().StringVar(&f.capacitor, "capacitor-config", "", "the app's capacitor.config.json `file`, which has the public key")
+	cmd.Flags().StringVar(&f.capacitor, "capacitor-config", "", "the app's capacitor.config `file` (.json, .ts or .js), which has the public key")
 	cmd.MarkFlagsMutuallyExclusive("public-key", "capacitor-config")
 }
 
 // load returns the key, or nil if neither flag was given.
 func (f *keyFlags) load() (*capgo.PublicKey, error) {
 	switch {
+	case f.pem != "" && f.capacitor != "":
+		return nil, &inputError{err: errors.New("found both --public-key and --capacitor-config, want one")}
 	case f.pem != "":
-		data, err := readFile(f.pem)
+		data, err := readArgument(f.pem)
 		if err != nil {
 			return nil, err
 		}
@@ -47,45 +50,41 @@ func (f *keyFlags) load() (*capgo.PublicKey, error) {
 	return nil, nil
 }
 
-// keyOfApp reads plugins.CapacitorUpdater.publicKey of a capacitor.config.json.
+// keyOfApp reads plugins.CapacitorUpdater.publicKey of a capacitor.config.json, .ts
+// or .js. A program is not run: the key must stand in it as a literal.
 func keyOfApp(name string) (*capgo.PublicKey, error) {
-	if ext := filepath.Ext(name); ext == ".ts" || ext == ".js" || ext == ".mjs" {
-		return nil, &inputError{
-			err:  fmt.Errorf("capacitor config %s: found a program, want the JSON form", name),
-			hint: "npx cap sync writes it, e.g. to android/app/src/main/assets/capacitor.config.json",
-		}
+	config, err := capconfig.Read(name)
+	if err == nil {
+		err = config.Doubt(capconfig.FieldPublicKey)
 	}
-	data, err := readFile(name)
 	if err != nil {
-		return nil, err
+		hint := ""
+		if errors.As(err, new(*capconfig.UnclearError)) {
+			hint = "npx cap sync writes what the app carries, e.g. to android/app/src/main/assets/capacitor.config.json: name that file"
+		}
+		return nil, &inputError{err: err, hint: hint}
 	}
-	var config struct {
-		Plugins struct {
-			CapacitorUpdater struct {
-				PublicKey *string `json:"publicKey"`
-			}
-		} `json:"plugins"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, &inputError{err: fmt.Errorf("capacitor config %s: %w", name, err)}
-	}
-	text := config.Plugins.CapacitorUpdater.PublicKey
-	if text == nil {
+	if config.PublicKey == "" {
 		return nil, &inputError{
 			err:  fmt.Errorf("capacitor config %s: found no plugins.CapacitorUpdater.publicKey", name),
-			hint: "bundlesign keys NAME --pem prints the key that belongs there",
+			hint: "bundlesign keys install NAME puts it there",
 		}
 	}
-	key, err := capgo.ParsePublicKeyPEM([]byte(*text))
+	key, err := capgo.ParsePublicKeyPEM([]byte(config.PublicKey))
 	if err != nil {
 		return nil, &inputError{err: fmt.Errorf("capacitor config %s: plugins.CapacitorUpdater.publicKey: %w", name, err)}
 	}
 	return key, nil
 }
 
-// readFile reads a file that the user named and that is small.
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// readFile reads a regular file that is small.
+func readFile(name string) ([]byte, error) { return readOpened(name, infile.Open) }
+
+// readArgument reads a small file that a flag names, which may be a shell's <(...).
+func readArgument(name string) ([]byte, error) { return readOpened(name, infile.OpenArgument) }
+
+func readOpened(name string, open func(string) (*os.File, error)) ([]byte, error) {
+	f, err := open(name)
 	if err != nil {
 		return nil, &inputError{err: err}
 	}

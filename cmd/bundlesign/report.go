@@ -1,24 +1,26 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
 	"github.com/bundlesign/bundlesign/capgo"
-	"github.com/bundlesign/bundlesign/client"
 	"github.com/bundlesign/bundlesign/cmd/internal/show"
 )
 
 // check is one thing that verify looked at.
 type check struct {
 	Name   string `json:"name"`
-	Result string `json:"result"` // "ok", "FAILED" or "not checked"
+	Result string `json:"result"` // "ok", "FAILED", "warning" or "not checked"
 	Detail string `json:"detail"`
 }
 
 const (
 	checkOK      = "ok"
 	checkFailed  = "FAILED"
+	checkWarning = "warning"
 	checkSkipped = "not checked"
 )
 
@@ -28,10 +30,17 @@ type report struct {
 	KeyID  string               `json:"keyId"`
 	Digest string               `json:"digest,omitempty"` // of the plain bundle
 	Size   int64                `json:"size,omitempty"`   // of the plain bundle, in bytes
+	Files  int                  `json:"files,omitempty"`  // of a delta update
 	Format capgo.ChecksumFormat `json:"checksumFormat,omitempty"`
 	Output string               `json:"output,omitempty"`
 
 	key *capgo.PublicKey
+	// digest is that of the plain bundle or, where there is no zip, the one that was
+	// signed; nil if neither is known to be good.
+	digest *capgo.Digest
+	// files are the plain files of a delta update that is good, in the manifest's
+	// order; nil if there is none.
+	files []plainFile
 }
 
 func (r *report) add(name, result, format string, args ...any) {
@@ -49,6 +58,7 @@ func (r *report) phone(v *capgo.Verified, failed *capgo.CheckError) {
 	}
 	if v != nil {
 		r.Digest, r.Size, r.Format = v.Digest.String(), v.Size, v.Format
+		r.digest = &v.Digest
 		passed[capgo.CheckDecrypt] = fmt.Sprintf("AES-128-CBC, %d bytes", v.Size)
 		passed[capgo.CheckSignature] = fmt.Sprintf("the checksum, in %s form, was made by the app's key", v.Format)
 		passed[capgo.CheckDigest] = "the bundle is what was signed: SHA-256 " + r.Digest
@@ -67,67 +77,74 @@ func (r *report) phone(v *capgo.Verified, failed *capgo.CheckError) {
 	}
 }
 
-// expected compares the digest with the one that the user knows.
-func (r *report) expected(v *capgo.Verified, want capgo.Digest) {
-	const name = "expected_digest"
+// signed reports on the checksum of an update of which there is no zip: iOS opens
+// it all the same, and the log has an entry about what is in it.
+func (r *report) signed(v *verification) {
+	const name = string(capgo.CheckSignature)
+	if v.checksum == "" {
+		return
+	}
+	digest, format, err := openChecksum(v.key, v.checksum)
+	if err != nil {
+		r.add(name, checkFailed, "%v", err)
+		return
+	}
+	r.digest, r.Format = &digest, format
+	r.add(name, checkOK, "the checksum, in %s form, was made by the app's key, for a zip with the SHA-256 %s", format, digest)
+}
+
+// openChecksum returns the digest that a checksum was made for.
+func openChecksum(key *capgo.PublicKey, checksum string) (capgo.Digest, capgo.ChecksumFormat, error) {
+	sig, format, err := capgo.ParseChecksum(checksum)
+	if err != nil {
+		return capgo.Digest{}, "", err
+	}
+	signed, err := key.Recover(sig)
+	if err != nil {
+		return capgo.Digest{}, "", err
+	}
+	text := hex.EncodeToString(signed)
+	if format == capgo.FormatLegacy {
+		// Its payload is the digest's hex text, read as if it were base64.
+		text = base64.StdEncoding.EncodeToString(signed)
+	}
+	digest, err := capgo.ParseDigest(text)
+	if err != nil {
+		return capgo.Digest{}, "", fmt.Errorf("inside of the checksum: %w", err)
+	}
+	return digest, format, nil
+}
+
+// sameAsResult compares an update.json with the result that it was made of.
+func (r *report) sameAsResult(v *verification) {
+	const name = "result"
+	if v.result == nil {
+		return
+	}
+	k := v.result.of(v.key)
 	switch {
-	case v == nil:
-		r.add(name, checkSkipped, "an earlier check failed")
-	case v.Digest != want:
-		r.add(name, checkFailed, "the bundle's SHA-256 is %s, want %s", v.Digest, want)
+	case v.update.Checksum != k.Checksum:
+		r.add(name, checkFailed, "update.json has another checksum than the result")
+	case v.update.SessionKey != k.IVSessionKey:
+		r.add(name, checkFailed, "update.json has another session_key than the result")
+	case v.result.Version != "" && v.update.Version != v.result.Version:
+		r.add(name, checkFailed, "update.json is version %s, and the result is of %s", v.update.Version, v.result.Version)
 	default:
-		r.add(name, checkOK, "the SHA-256 is the expected one")
+		r.add(name, checkOK, "update.json was made of the result")
 	}
 }
 
-// log checks the receipt of the result, if it has one, and that it is about this
-// bundle.
-func (r *report) log(v *verification, verified *capgo.Verified) {
-	const name = "log"
-	if v.result.Log == nil {
-		if v.logKey != nil {
-			r.add(name, checkFailed, "the result has no log receipt")
-		}
-		return
-	}
-	if verified == nil {
+// expected compares the digest with the one that the user knows.
+func (r *report) expected(want capgo.Digest) {
+	const name = "expected_digest"
+	switch {
+	case r.digest == nil:
 		r.add(name, checkSkipped, "an earlier check failed")
-		return
+	case *r.digest != want:
+		r.add(name, checkFailed, "the bundle's SHA-256 is %s, want %s", r.digest, want)
+	default:
+		r.add(name, checkOK, "the SHA-256 is the expected one")
 	}
-	receipt, err := client.ParseReceipt(v.result.Log)
-	if err != nil {
-		r.add(name, checkFailed, "%v", err)
-		return
-	}
-	leaf, err := client.VerifyReceipt(receipt, v.logKey)
-	if err != nil {
-		r.add(name, checkFailed, "%v", err)
-		return
-	}
-	// Both were read before by the checks of the phone.
-	checksum, _, err := capgo.ParseChecksum(v.result.Checksum)
-	if err != nil {
-		r.add(name, checkFailed, "%v", err)
-		return
-	}
-	wrapped, err := capgo.ParseWrappedKey(v.result.IVSessionKey)
-	if err != nil {
-		r.add(name, checkFailed, "%v", err)
-		return
-	}
-	recorded := client.Recorded{
-		Request: v.result.RequestID, Digest: verified.Digest, Format: verified.Format,
-		Key: v.key, Checksum: checksum, SessionKey: wrapped.Wrapped,
-	}
-	if err := recorded.Check(leaf); err != nil {
-		r.add(name, checkFailed, "%v", err)
-		return
-	}
-	by := "whose signature was not checked: no --log-key"
-	if v.logKey != nil {
-		by = "signed by " + v.logKey.Name()
-	}
-	r.add(name, checkOK, "entry %d records %s %s for channel %s; checkpoint %s", receipt.Index, leaf.AppID, leaf.Release, leaf.Channel, by)
 }
 
 // failed returns the error for the first check that failed, or nil.
@@ -146,13 +163,19 @@ func (r *report) failed() error {
 
 // failureHint says what usually causes a failure.
 func failureHint(name string) string {
-	switch capgo.Check(name) {
-	case capgo.CheckSessionKey, capgo.CheckSignature:
+	switch name {
+	case string(capgo.CheckSessionKey), string(capgo.CheckSignature):
 		return "is this the public key of the app, and do the values belong to this bundle?"
-	case capgo.CheckDecrypt:
+	case string(capgo.CheckDecrypt):
 		return "does the session key belong to this bundle, and was the bundle downloaded whole?"
-	case capgo.CheckDigest:
+	case string(capgo.CheckDigest):
 		return "a phone would refuse this bundle and report checksum_fail"
+	case checkZip, checkApp:
+		return "what was signed is no app that phones can install: build, pack and sign it again"
+	case checkObjects, checkFiles:
+		return "phones would refuse the update; was all of it copied, and is it all of the same signature?"
+	case checkNames:
+		return "each file was signed, but not under this name: a phone would not notice; make the manifest again"
 	}
 	return ""
 }

@@ -1,17 +1,21 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,10 +34,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 
 // runScripts gives scripts what the official CLI made ($OFFICIAL), the digests of
-// its plain bundle ($DIGEST) and of [pretendBundle] ($APPDIGEST), and the key of a
+// its plain bundle ($DIGEST) and of [smallBundle] ($APPDIGEST), and the key of a
 // log that is not the daemon's ($OTHERKEY). An app.zip with the line "PK pretend
-// bundle" becomes pretendBundle: what begins a zip is no text. It adds to the
-// commands of testscript:
+// bundle" becomes that bundle: a zip is no text. It adds to the commands of
+// testscript:
 //
 //	code N COMMAND...   run COMMAND and want exit code N
 //	fake VERB ...       see fakeCommand
@@ -41,6 +45,7 @@ func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 //	exactly FILES...    the current folder holds these files and no others
 //	flip FILE           flip a bit in the middle of a file
 //	poll FILE           wait until a file is there
+//	dialogue N FILE ... run a command at a terminal, see dialogueCommand
 func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 	official, err := filepath.Abs("testdata/official")
 	if err != nil {
@@ -61,7 +66,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("OFFICIAL", official)
 			env.Setenv("DIGEST", fmt.Sprintf("%x", sha256.Sum256(plain)))
-			env.Setenv("APPDIGEST", fmt.Sprintf("%x", sha256.Sum256([]byte(pretendBundle))))
+			env.Setenv("APPDIGEST", fmt.Sprintf("%x", sha256.Sum256(smallBundle())))
 			env.Setenv("OTHERKEY", otherKey)
 			env.Values[fakeKey{}] = new(*clienttest.FakeDaemon)
 			if err := makeBundle(filepath.Join(env.WorkDir, "app.zip")); err != nil {
@@ -73,26 +78,45 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":    codeCommand,
-			"fake":    fakeCommand,
-			"fileenv": fileenvCommand,
-			"exactly": exactlyCommand,
-			"flip":    flipCommand,
-			"poll":    pollCommand,
+			"code":     codeCommand,
+			"fake":     fakeCommand,
+			"fileenv":  fileenvCommand,
+			"exactly":  exactlyCommand,
+			"flip":     flipCommand,
+			"poll":     pollCommand,
+			"dialogue": dialogueCommand,
 		},
 	})
 }
 
-// pretendBundle begins as a zip does, which is all that signing looks at.
-const pretendBundle = zipMagic + "pretend bundle"
+// smallBundle is the zip of an app that a phone would start.
+func smallBundle() []byte {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for _, f := range [][2]string{{"index.html", "<script src=app.js></script>"}, {"app.js", "CapacitorUpdater.notifyAppReady()"}} {
+		part, err := w.CreateRaw(&zip.FileHeader{
+			Name: f[0], CRC32: crc32.ChecksumIEEE([]byte(f[1])), CompressedSize64: uint64(len(f[1])), UncompressedSize64: uint64(len(f[1])),
+		})
+		if err == nil {
+			_, err = io.WriteString(part, f[1])
+		}
+		if err != nil {
+			panic(err) // a buffer takes everything
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return buf.Bytes()
+}
 
-// makeBundle puts [pretendBundle] where a script has its stand-in.
+// makeBundle puts [smallBundle] where a script has its stand-in.
 func makeBundle(path string) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && string(text) != "PK pretend bundle\n" {
 		return nil
 	}
-	return errors.Join(err, os.WriteFile(path, []byte(pretendBundle), 0o644))
+	return errors.Join(err, os.WriteFile(path, smallBundle(), 0o644))
 }
 
 func codeCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -117,11 +141,12 @@ func codeCommand(ts *testscript.TestScript, neg bool, args []string) {
 type fakeKey struct{}
 
 // fakeCommand starts and changes the script's fake daemon. "start" puts its
-// public key into public.pem and names socket and log key in variables; "set"
+// public key into public.pem and names socket and log key in variables; "key NAME
+// FILE" writes another of its public keys, to a .json as a capacitor.config; "set"
 // gives it the faults that the flags say and no others.
 func fakeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: fake start|set|stop|again|grow|rewrite [FLAGS]")
+		ts.Fatalf("usage: fake start|set|stop|again|grow|rewrite|key [FLAGS]")
 	}
 	daemon := ts.Value(fakeKey{}).(**clienttest.FakeDaemon)
 	faults, rest := parseFaults(ts, args[1:])
@@ -148,6 +173,12 @@ func fakeCommand(ts *testscript.TestScript, neg bool, args []string) {
 		d.Grow(n)
 	case "rewrite":
 		d.Rewrite()
+	case "key":
+		text := d.PublicKeyOf(rest[0]).PEM()
+		if strings.HasSuffix(rest[1], ".json") {
+			text = fmt.Sprintf(`{"plugins": {"CapacitorUpdater": {"publicKey": %q}}}`, text)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(rest[1]), []byte(text), 0o644))
 	default:
 		ts.Fatalf("fake: there is no %q", args[0])
 	}
@@ -167,7 +198,7 @@ func parseFaults(ts *testscript.TestScript, args []string) (f clienttest.Faults,
 	grow := fs.String("append-to", "", "a file that gets longer with each submission")
 	touch := fs.String("touch", "", "a file to make at a submission")
 	ts.Check(fs.Parse(args))
-	if f.Lie != "" && !slices.Contains(clienttest.Lies(), f.Lie) {
+	if f.Lie != "" && !slices.Contains(append(clienttest.Lies(), clienttest.AlsoLies()...), f.Lie) {
 		ts.Fatalf("fake: there is no lie %q", f.Lie)
 	}
 	if *statement != "" {

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"github.com/bundlesign/bundlesign/api/wire"
 	"github.com/bundlesign/bundlesign/capgo"
 	"github.com/bundlesign/bundlesign/client"
-	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/outfile"
 )
 
 // encryptedSuffix is what the official CLI adds to the name of a bundle.
@@ -25,11 +23,19 @@ type signFlags struct {
 	format                string
 	labels                []string
 	keyName               string
+	alsoKeys              []string
 	output                string
 	key                   keyFlags
 	logKey                string
+	delta, deltaOnly      bool
+	noBrotli              []string
+	url                   string
+	register              registerFlags
+	noCodeCheck           bool
+	expectDigest          string
 	wait                  time.Duration
 	noWait                bool
+	resume                string
 	idempotencyKey        string
 	breakGlass            string
 	token                 tokenFlags
@@ -39,121 +45,198 @@ type signFlags struct {
 func (a *app) signCommand() *cobra.Command {
 	var f signFlags
 	cmd := &cobra.Command{
-		Use:   "sign BUNDLE.zip --app ID --channel C --version V",
-		Short: "Have a bundle signed, and encrypt it",
-		Long: `Hashes BUNDLE.zip, asks bundlesignd to sign it, waits until it is signed, checks
-every part of the answer, and writes the encrypted bundle. Only the hash goes to
-the daemon. Asked again, the same request is answered with the same signature.
+		Use:   "sign [BUNDLE] --app ID --channel C --version V",
+		Short: "Have a web app signed, and encrypt it",
+		Long: `Packs BUNDLE if it is a folder, hashes it, asks bundlesignd to sign it, waits until
+it is signed, checks every part of the answer against the key that the app carries,
+and writes the encrypted bundle and, with --delta, a delta update. Only hashes go
+to the daemon. Asked again, the same request is answered with the same signature.
+
+In a project with a bundlesign.yaml, that says what is not on the command line; so
+do environment variables, such as BUNDLESIGN_CHANNEL for --channel.
 
 With --json, stdout has what "npx @capgo/cli bundle encrypt --json" prints, and
 the proof that the signature is in the audit log.`,
-		Args: arguments("BUNDLE.zip"),
+		Example: `  bundlesign sign
+  bundlesign sign dist --app com.acme.shop --channel production --version 1.4.0 --delta
+  bundlesign sign app.zip --app com.acme.shop --channel production --version 1.4.0 --json`,
+		Args: arguments("[BUNDLE]"),
 		RunE: a.runE(func(cmd *cobra.Command, args []string) error {
-			return a.sign(cmd.Context(), args[0], &f)
+			return a.sign(cmd, args, &f)
 		}),
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.app, "app", "", "app `id`, such as com.acme.shop")
 	fl.StringVar(&f.channel, "channel", "", "`channel` that the bundle is for, such as production")
 	fl.StringVar(&f.version, "version", "", "semantic `version` of the bundle, such as 1.4.0")
-	fl.StringVar(&f.format, "format", string(capgo.FormatHex), "`form` of the checksum: hex, or legacy for updaters before 5.30.0, 6.30.0 and 7.30.0")
+	fl.StringVar(&f.format, "format", "", "`form` of the checksum: hex, or legacy for updaters before 5.30.0, 6.30.0 and 7.30.0 (default: what the project's updater takes, or hex)")
 	fl.StringArrayVar(&f.labels, "label", nil, "`name=value` for the record, such as commit=1a2b3c; may be repeated")
-	fl.StringVar(&f.output, "output", "", "`file` to write (default BUNDLE.zip"+encryptedSuffix+")")
+	fl.StringVar(&f.output, "output", "", "`file` or, with a slash at its end, folder to write (default BUNDLE.zip"+encryptedSuffix+")")
 	fl.StringVar(&f.keyName, "key", "", "`name` of the key to sign with, if the app has several (default: the one for requests that name none)")
+	fl.StringArrayVar(&f.alsoKeys, "also-key", nil, "`NAME=FILE[,FORM]`: sign the same request with this key too, whose public half is in FILE; may be repeated")
 	f.key.add(cmd)
 	fl.StringVar(&f.logKey, "log-key", "", logKeyUsage)
+	fl.BoolVar(&f.delta, "delta", false, "make a delta update, too: every file signed, compressed and encrypted by itself")
+	fl.BoolVar(&f.deltaOnly, "delta-only", false, "make a delta update, and no encrypted zip")
+	fl.StringArrayVar(&f.noBrotli, "no-brotli", nil, "`pattern` of files of a delta update that are not to be compressed; may be repeated")
+	fl.StringVar(&f.url, "url", "", "`URL` that phones will download from: of the encrypted zip or, with a slash at its end, of the folder; writes update.json")
+	f.register.add(cmd)
+	fl.BoolVar(&f.noCodeCheck, "no-code-check", false, "do not look for index.html and notifyAppReady")
+	fl.StringVar(&f.expectDigest, "expect-digest", "", "ask for nothing unless the plain bundle has this SHA-256 in `hex`")
 	fl.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for approvals and for a daemon that is busy")
-	fl.BoolVar(&f.noWait, "no-wait", false, "do not wait for approvals: take the daemon's first answer")
+	fl.BoolVar(&f.noWait, "no-wait", false, "do not wait for approvals: print the request's id, and exit with 4")
+	fl.StringVar(&f.resume, "resume", "", "go on with the request of this `id`, which was made before with the same bundle")
 	fl.StringVar(&f.idempotencyKey, "idempotency-key", "", "own `name` of this request: used again, it gives the same record whatever became of it")
 	fl.StringVar(&f.breakGlass, "break-glass", "", "it is an emergency: ask the rules for those, and say why in this `text`; one line")
 	f.token.add(cmd)
 	fl.BoolVar(&f.json, "json", false, "print JSON")
-	for _, name := range []string{"app", "channel", "version"} {
-		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
-	}
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
+	cmd.MarkFlagsMutuallyExclusive("delta", "delta-only")
+	for _, asked := range []string{"idempotency-key", "break-glass", "label"} {
+		cmd.MarkFlagsMutuallyExclusive("resume", asked)
+	}
 	return cmd
 }
 
-// signResult is what sign --json prints: the three members of the official CLI,
-// in its order, then ours.
-type signResult struct {
-	Checksum     string        `json:"checksum"`
-	Filename     string        `json:"filename"`
-	IVSessionKey string        `json:"ivSessionKey"`
-	KeyID        string        `json:"keyId"`
-	RequestID    string        `json:"requestId"`
-	Log          *wire.Receipt `json:"log"`
+// signing is one run of sign.
+type signing struct {
+	*app
+	f        *signFlags
+	progress *progress
+	sub      *wire.Submit
+	expect   client.Expect
+	also     []rotatedKey
+	in       *input
+	out      *layout
+	earlier  *wire.Signature // with --resume: the request as it was found
 }
 
-func (a *app) sign(ctx context.Context, name string, f *signFlags) error {
-	sub, err := f.submission()
+func (a *app) sign(cmd *cobra.Command, args []string, f *signFlags) error {
+	ctx := cmd.Context()
+	s := &signing{app: a, f: f, progress: a.newProgress()}
+	defer s.progress.end()
+	path, err := s.prepare(cmd, args)
 	if err != nil {
 		return err
 	}
-	expect := client.Expect{Submit: sub}
-	if expect.PublicKey, err = f.key.load(); err != nil {
+	if f.resume != "" {
+		if err := s.begun(ctx); err != nil {
+			return err
+		}
+	}
+	// Before anything is read that takes long: a typing error should be told at once.
+	if err := s.checkChannel(); err != nil {
 		return err
 	}
-	if expect.LogKey, err = parseLogKey(f.logKey); err != nil {
+	if err := s.pinKey(); err != nil {
 		return err
 	}
-	b, err := openBundle(name)
+	if err := s.checkPublishing(); err != nil {
+		return err
+	}
+	if s.in, err = openInput(ctx, path, f.wantsDelta()); err != nil {
+		return err
+	}
+	defer s.in.Close()
+	if s.out, err = s.newLayout(); err != nil {
+		return err
+	}
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	answer, err := s.ask(ctx)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	target := f.output
-	if target == "" {
-		target = name + encryptedSuffix
-	}
-	if err := checkTarget(b, target); err != nil {
-		return err
-	}
-	if doubt, err := b.doubt(); err != nil {
-		return err
-	} else if doubt != "" {
-		a.say("warning: %s", doubt)
-	}
-	digest, err := b.hash(ctx)
+	signed, err := client.CheckSigned(answer, s.expect)
 	if err != nil {
 		return err
 	}
-	sub.Digest = digest.String()
-
-	answer, err := a.submit(ctx, sub, f)
+	result, err := s.write(ctx, answer, signed)
 	if err != nil {
 		return err
 	}
-	signed, err := client.CheckSigned(answer, expect)
-	if err != nil {
-		return err
+	if f.register.wanted {
+		if err := s.register(ctx, result); err != nil {
+			return err
+		}
 	}
-	aesKey, err := signed.PublicKey.Unwrap(signed.Wrapped)
-	if err != nil {
-		return err
-	}
-	defer aesKey.Forget()
-	size, err := b.encryptTo(ctx, target, digest, aesKey, signed.Wrapped.IV)
-	if err != nil {
-		return err
-	}
-	if f.json {
-		err = a.printJSON(&signResult{
-			Checksum: signed.Checksum, Filename: target, IVSessionKey: signed.Wrapped.String(),
-			KeyID: signed.PublicKey.KeyID(), RequestID: answer.ID, Log: answer.Log,
-		})
-	} else {
-		err = a.print(describeSigned(answer, signed, target, size))
-	}
-	var undelivered *undeliveredError
-	if errors.As(err, &undelivered) {
-		undelivered.written = target
-	}
-	return err
+	s.progress.end()
+	return s.report(answer, signed, result)
 }
 
-// submission is what is asked, but for the digest.
+func (f *signFlags) wantsDelta() bool { return f.delta || f.deltaOnly }
+
+// prepare finds out what is asked, and of whom, and returns the path of the bundle.
+func (s *signing) prepare(cmd *cobra.Command, args []string) (path string, err error) {
+	project, err := s.settings()
+	if err != nil {
+		return "", err
+	}
+	if err := s.settle(cmd, signSettings(project, s.f.key.capacitor != "")); err != nil {
+		return "", err
+	}
+	if path, err = s.complete(project, args); err != nil {
+		return "", err
+	}
+	if s.sub, err = s.f.submission(); err != nil {
+		return "", err
+	}
+	s.expect.Submit = s.sub
+	if err := s.addKeys(); err != nil {
+		return "", err
+	}
+	s.expect.LogKey, err = parseLogKey(s.f.logKey)
+	return path, err
+}
+
+// checkChannel refuses a channel that the profile is not for.
+func (s *signing) checkChannel() error {
+	project, err := s.settings()
+	if err != nil {
+		return err
+	}
+	if c := project.Channels; len(c) > 0 && !slices.Contains(c, s.sub.Channel) {
+		return &inputError{
+			err:  fmt.Errorf("channel: found %q, and the profile %q is for %v", s.sub.Channel, project.Profile, c),
+			hint: "choose another profile with --profile",
+		}
+	}
+	return nil
+}
+
+// pinKey finds out which key the app carries.
+func (s *signing) pinKey() error {
+	pinned, err := s.appKey(&s.f.key, s.sub.AppID)
+	if err != nil {
+		return err
+	}
+	if pinned == nil {
+		s.say("warning: nothing here says which key the app carries, so the answer is only checked against the daemon's own; give --public-key or --capacitor-config")
+		return nil
+	}
+	s.expect.PublicKey = pinned.key
+	return nil
+}
+
+// addKeys reads --also-key.
+func (s *signing) addKeys() error {
+	for _, text := range s.f.alsoKeys {
+		k, err := parseRotatedKey(text)
+		if err != nil {
+			return err
+		}
+		if s.f.keyName == "" {
+			return &inputError{err: errors.New("--also-key needs --key: with two keys each is named")}
+		}
+		s.also = append(s.also, k)
+		s.sub.Also = append(s.sub.Also, wire.AlsoKey{Key: k.name, ChecksumFormat: string(k.format)})
+		s.expect.AlsoKeys = append(s.expect.AlsoKeys, k.key)
+	}
+	return nil
+}
+
+// submission is what is asked, but for the digests.
 func (f *signFlags) submission() (*wire.Submit, error) {
 	format, err := capgo.ParseChecksumFormat(f.format)
 	if err != nil {
@@ -168,83 +251,50 @@ func (f *signFlags) submission() (*wire.Submit, error) {
 		}
 	}
 	sub := &wire.Submit{AppID: f.app, Channel: f.channel, Version: f.version, ChecksumFormat: string(format), Key: f.keyName, BreakGlass: f.breakGlass}
-	for _, l := range f.labels {
-		k, v, ok := strings.Cut(l, "=")
-		if !ok || k == "" {
-			return nil, &inputError{err: fmt.Errorf("--label: found %q, want name=value", l)}
-		}
-		if _, dup := sub.Labels[k]; dup {
-			return nil, &inputError{err: fmt.Errorf("--label: found %q twice, want each name once", k)}
-		}
-		if sub.Labels == nil {
-			sub.Labels = make(map[string]string)
-		}
-		sub.Labels[k] = v
+	if sub.Labels, err = parseLabels(f.labels); err != nil {
+		return nil, err
 	}
 	return sub, nil
 }
 
-// checkTarget finds out before a signature is made whether its result can be
-// written.
-func checkTarget(b *bundle, target string) error {
-	if err := outfile.Check(target); err != nil {
-		return &inputError{err: fmt.Errorf("output: %w", err), hint: "choose another place with --output"}
-	}
-	in, err := b.file.Stat()
-	if err != nil {
-		return err
-	}
-	if out, err := os.Stat(target); err == nil && os.SameFile(in, out) {
-		return &inputError{err: errors.New("the output is the bundle itself"), hint: "choose another name with --output"}
-	}
-	return nil
-}
-
-// submit asks for the signature, and waits for it as long as the user wants.
-func (a *app) submit(ctx context.Context, sub *wire.Submit, f *signFlags) (*wire.Signature, error) {
-	token, err := a.token(f.token.file)
+// ask has the request signed: a new one, or the one that is resumed.
+func (s *signing) ask(ctx context.Context) (*wire.Signature, error) {
+	token, err := s.token(s.f.token.file)
 	if err != nil {
 		return nil, err
 	}
-	c := a.client(client.WithToken(token))
+	c := s.client(client.WithToken(token))
 	defer c.Close()
-	if !f.noWait {
-		ctx, cancel := context.WithTimeout(ctx, f.wait)
+	if s.f.resume != "" {
+		return s.resumed(ctx, c)
+	}
+	if s.f.noWait {
+		ctx, cancel := context.WithTimeout(ctx, briefly)
 		defer cancel()
-		return c.SubmitAndWait(ctx, sub, f.idempotencyKey)
+		answer, err := c.Submit(ctx, s.sub, s.f.idempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		return s.first(answer)
 	}
-	ctx, cancel := context.WithTimeout(ctx, briefly)
+	waiting, cancel := context.WithTimeout(ctx, s.f.wait)
 	defer cancel()
-	answer, err := c.Submit(ctx, sub, f.idempotencyKey)
-	if err != nil {
-		return nil, err
+	answer, err := c.SubmitAndWait(waiting, s.sub, s.f.idempotencyKey)
+	if err != nil && ctx.Err() != nil {
+		return nil, s.interrupted(c, err)
 	}
-	if answer.State == client.StatePending || answer.State == client.StateAuthorized {
-		return nil, &client.PendingError{Signature: answer}
-	}
-	return answer, nil
+	return answer, err
 }
 
-// describeSigned is the result for people.
-func describeSigned(answer *wire.Signature, signed *client.Signed, target string, size int64) string {
-	var t table
-	t.Row("signed", fmt.Sprintf("%s %s for channel %s", answer.AppID, answer.Version, answer.Channel))
-	t.Row("request", fmt.Sprintf("%s, allowed by rule %q", answer.ID, answer.Rule))
-	t.Row("key", fmt.Sprintf("%s, %s", answer.Key, signed.PublicKey.Fingerprint()))
-	if c := answer.Custody; c != nil {
-		t.Row("custody", fmt.Sprintf("%s (%s)", c.Level, c.Backend))
+// first is for those who do not wait: the answer is there, or its id is printed.
+func (s *signing) first(answer *wire.Signature) (*wire.Signature, error) {
+	if answer.State != client.StatePending && answer.State != client.StateAuthorized {
+		return answer, nil
 	}
-	t.Row("log", fmt.Sprintf("entry %d", signed.Receipt.Index))
-	t.Row("written", fmt.Sprintf("%s (%d bytes before encryption)", target, size))
-	return t.String() + "\nfor the update server:\n" + updateAnswer(answer.Version, signed.Checksum, signed.Wrapped.String())
-}
-
-// updateAnswer is the members of the self-hosted update answer that signing
-// gives.
-func updateAnswer(version, checksum, sessionKey string) string {
-	var t table
-	t.Row("version", version)
-	t.Row("checksum", checksum)
-	t.Row("session_key", sessionKey)
-	return t.String()
+	if !s.f.json {
+		if err := s.print(printableLine(answer.ID)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, &client.PendingError{Signature: answer}
 }

@@ -37,7 +37,7 @@ func newSession(t *testing.T) *session {
 	t.Cleanup(s.daemon.Stop)
 	s.bundle = filepath.Join(s.dir, "app.zip")
 	s.pem = filepath.Join(t.TempDir(), "public.pem")
-	for name, data := range map[string]string{s.bundle: pretendBundle, s.pem: s.daemon.PublicKey().PEM()} {
+	for name, data := range map[string]string{s.bundle: string(smallBundle()), s.pem: s.daemon.PublicKey().PEM()} {
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestEncryptingStopsWhenInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	digest, err := b.hash(t.Context())
+	digest, err := b.hash(t.Context(), func(int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestEncryptingStopsWhenInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = b.encryptTo(ctx, s.bundle+encryptedSuffix, digest, key, wrapped.IV)
+	_, _, err = b.encryptTo(ctx, s.bundle+encryptedSuffix, digest, key, wrapped.IV, func(int64) {})
 	if exitCode(err) != exitInternal || !errors.Is(err, context.Canceled) {
 		t.Errorf("found %v, want the interruption", err)
 	}

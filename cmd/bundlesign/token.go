@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bundlesign/bundlesign/client"
+	"github.com/bundlesign/bundlesign/cmd/bundlesign/internal/infile"
 )
 
 // tokenVariable is the environment variable with the token of a CI job. GitLab
@@ -52,7 +52,7 @@ func (a *app) token(file string) (string, error) {
 func (a *app) readFileOrStdin(name string, most int64) ([]byte, error) {
 	in := a.stdin
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := infile.OpenArgument(name)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,9 @@ import (
 
 // say tells the user something on stderr.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "bundlesign: %s\n", show.Printable(fmt.Sprintf(format, args...)))
+	a.line.aside(func() {
+		fmt.Fprintf(a.stderr, "bundlesign: %s\n", show.Printable(fmt.Sprintf(format, args...)))
+	})
 }
 
 // print writes a result to stdout. An error is an [undeliveredError].

@@ -80,14 +80,14 @@ func (a *app) give(cmd *cobra.Command, f *wordFlags, w *word) error {
 		return err
 	}
 	defer pen.close()
-	if _, err := io.WriteString(a.stderr, framed(text, width(a.stderr))); err != nil {
-		return fmt.Errorf("showing what is to be signed: %w", err)
+	if err := a.show(text); err != nil {
+		return err
 	}
 	// The question stands beside what it is about, however much the requester had to
 	// say.
-	if lines := strings.SplitAfter(text, "\n"); len(lines) > longStatement {
-		if _, err := io.WriteString(a.stderr, "...\n"+framed(strings.Join(lines[:statementHead], ""), width(a.stderr))); err != nil {
-			return fmt.Errorf("showing what is to be signed: %w", err)
+	if strings.Count(text, "\n") > longStatement {
+		if err := a.showAgain(text); err != nil {
+			return err
 		}
 	}
 	a.say("signing with %s", pen.name)
@@ -107,6 +107,26 @@ const (
 	longStatement = 20
 	statementHead = 7
 )
+
+// show shows a text of somebody else's on stderr.
+func (a *app) show(text string) error {
+	if text == "" {
+		return nil
+	}
+	if _, err := io.WriteString(a.stderr, framed(text, width(a.stderr))); err != nil {
+		return fmt.Errorf("showing what is to be signed: %w", err)
+	}
+	return nil
+}
+
+// showAgain shows the beginning of a statement that may have scrolled away.
+func (a *app) showAgain(text string) error {
+	lines := strings.SplitAfter(text, "\n")
+	if _, err := io.WriteString(a.stderr, "...\n"); err != nil {
+		return fmt.Errorf("showing what is to be signed: %w", err)
+	}
+	return a.show(strings.Join(lines[:min(len(lines), statementHead)], ""))
+}
 
 // printForKeygen writes the statement, and says how plain ssh-keygen signs it.
 func (a *app) printForKeygen(target, text string, w *word) error {

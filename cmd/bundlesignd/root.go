@@ -88,6 +88,7 @@ func newRootCommand() *cobra.Command {
 		newQuarantineCommand(),
 		newClockCommand(),
 		newModuleCommand(),
+		newManCommand(),
 	)
 	return root
 }
