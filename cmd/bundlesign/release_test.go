@@ -40,7 +40,7 @@ func oddZips(t *testing.T) map[string][]byte {
 	t.Helper()
 	const index, script = "<script src=app.js></script>", "notifyAppReady()"
 	out := map[string][]byte{
-		"dotdot":   rawZip(t, rawEntry{"index.html", index, 0}, rawEntry{"../../shared_prefs/x.xml", script, 0}),
+		"dotdot":   rawZip(t, rawEntry{"index.html", index, 0}, rawEntry{"../../databases/x.xml", script, 0}),
 		"absolute": rawZip(t, rawEntry{"index.html", index, 0}, rawEntry{"/etc/x", script, 0}),
 		"twice":    rawZip(t, rawEntry{"index.html", index, 0}, rawEntry{"index.html", script, 0}),
 		"noindex":  rawZip(t, rawEntry{"home.html", index, 0}, rawEntry{"app.js", script, 0}),
