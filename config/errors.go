@@ -6,33 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bundlesign/bundlesign/config/strictyaml"
 )
 
-// Error is one fault of a configuration or policy file.
-type Error struct {
-	File   string // as the user named it, or relative to how the user named config.yaml
-	Line   int    // from 1; 0 if the fault is of the file as a whole
-	Column int    // from 1, in characters; 0 with Line
-	Field  string // such as "keys[1].custody"; "" if it is of no field
-	Msg    string // what was found, and what would be right
-}
-
-// Error is one line, in the form of compilers: file:line:column: field: message.
-func (e *Error) Error() string { return e.line("") }
-
-func (e *Error) line(severity string) string {
-	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
-	}
-	b.WriteString(": " + severity)
-	if e.Field != "" {
-		b.WriteString(e.Field + ": ")
-	}
-	b.WriteString(e.Msg)
-	return b.String()
-}
+// Error is one fault of a configuration or policy file. Its File is as the user
+// named it, or relative to how the user named config.yaml.
+type Error = strictyaml.Error
 
 // Errors is all that is wrong, in the order of files and lines. It is never
 // empty when it is returned as an error.
@@ -69,7 +49,7 @@ func (e Errors) err() error {
 type Warning Error
 
 // String is one line: file:line:column: warning: field: message.
-func (w Warning) String() string { return (*Error)(&w).line("warning: ") }
+func (w Warning) String() string { return (*Error)(&w).Text("warning: ") }
 
 // place is a position in a file.
 type place struct{ line, column int }
@@ -95,7 +75,7 @@ func (r *report) errorf(field, format string, args ...any) {
 
 func (r *report) errorAt(p place, field, format string, args ...any) {
 	r.faulty[field] = true
-	r.errs = append(r.errs, &Error{r.file, p.line, p.column, field, fmt.Sprintf(format, args...)})
+	r.errs = append(r.errs, &Error{File: r.file, Line: p.line, Column: p.column, Field: field, Msg: fmt.Sprintf(format, args...)})
 }
 
 func (r *report) warnf(field, format string, args ...any) {

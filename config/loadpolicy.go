@@ -142,7 +142,7 @@ func (f *policyFaults) one(fault *policy.FieldError) {
 	case f.known(field):
 		// The field, or one around it, is not what it should be already.
 	case field == fieldAllowedSigners && fault.Line > 0:
-		f.errs = append(f.errs, &Error{f.signersFile(), fault.Line, max(fault.Column, 1), "", fault.Err.Error()})
+		f.errs = append(f.errs, &Error{File: f.signersFile(), Line: fault.Line, Column: max(fault.Column, 1), Msg: fault.Err.Error()})
 	case fault.Line > 0:
 		text, ok := f.expression(field)
 		if !ok {
